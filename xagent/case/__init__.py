@@ -1,0 +1,40 @@
+"""What is explained: the case of one prediction and the card of the system that made it.
+
+In: `case.json` and `system.json`, untrusted. Out: frozen, validated models with paths that stay inside the case's folder.
+"""
+
+from xagent.case._card import FeatureCard, SystemCard
+from xagent.case._case import (
+    Case,
+    ImageInput,
+    ModelReference,
+    OutputSpec,
+    Population,
+    RecordedPrediction,
+    TabularInput,
+    TelemetrySource,
+    TextInput,
+    Window,
+)
+from xagent.case._load import load_card, load_case, resolve_file, sha256_of
+from xagent.case._table import read_table
+
+__all__ = [
+    "Case",
+    "FeatureCard",
+    "ImageInput",
+    "ModelReference",
+    "OutputSpec",
+    "Population",
+    "RecordedPrediction",
+    "SystemCard",
+    "TabularInput",
+    "TelemetrySource",
+    "TextInput",
+    "Window",
+    "load_card",
+    "load_case",
+    "read_table",
+    "resolve_file",
+    "sha256_of",
+]

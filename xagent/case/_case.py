@@ -1,0 +1,199 @@
+"""The case: one prediction, the model that made it, and where its evidence lies."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
+
+Scalar = bool | int | float | str | None
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+"""A name that is safe as a file name: letters, digits, dot, underscore, hyphen."""
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Frozen(BaseModel):
+    """Immutable, refuses unknown keys and non-finite numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class OutputSpec(Frozen):
+    """What the numbers that come out of the model mean.
+
+    kind: `logits` (batch, classes) before a softmax; `logit` (batch, 1) or (batch,) before a sigmoid, the second of two
+    classes; `value` (batch, 1) or (batch,), a regression in `unit`.
+    classes: class names in the order of the outputs; for `logit` exactly two, the negative one first; empty for `value`.
+    """
+
+    kind: Literal["logits", "logit", "value"]
+    classes: tuple[ShortText, ...] = Field(default=(), max_length=10_000)
+    unit: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> OutputSpec:
+        if self.kind == "value" and self.classes:
+            raise ValueError("a regression (kind 'value') has no classes")
+        if self.kind == "logit" and len(self.classes) != 2:
+            raise ValueError("kind 'logit' needs exactly two classes, the negative one first")
+        if self.kind == "logits" and len(self.classes) < 2:
+            raise ValueError("kind 'logits' needs at least two classes")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("class names must differ")
+        return self
+
+
+class ModelReference(Frozen):
+    """Which model made the prediction, and the file that is loaded to explain it."""
+
+    format: Literal["torch-export", "transformers"]
+    path: RelativePath
+    sha256: Sha256 | None = None
+    """Of the `.pt2` file, or of `model.safetensors` in a transformers folder."""
+    name: ShortText
+    version: ShortText
+    encoder: RelativePath | None = None
+    """JSON file that turns raw values into tensors; needed for tabular and image input of a torch-export model."""
+    output: OutputSpec
+
+
+class TabularInput(Frozen):
+    """One row: raw values by feature name, as the decision system received them. None is a missing value."""
+
+    kind: Literal["tabular"]
+    values: dict[ShortText, Scalar] = Field(min_length=1, max_length=10_000)
+
+
+class TextInput(Frozen):
+    """One text to be classified, at most 200,000 characters."""
+
+    kind: Literal["text"]
+    text: Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
+
+
+class ImageInput(Frozen):
+    """One image, either rows of grey values (height x width) or (height x width x channels), or a PNG file."""
+
+    kind: Literal["image"]
+    pixels: list[list[float]] | list[list[list[float]]] | None = None
+    path: RelativePath | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ImageInput:
+        if (self.pixels is None) == (self.path is None):
+            raise ValueError("give either 'pixels' or 'path'")
+        return self
+
+
+class RecordedPrediction(Frozen):
+    """What the deployed system answered, as it was recorded at the time.
+
+    score is on `scale`: `probability` in [0, 1] of `label`'s class, `logit` (its raw output) or `value` (regression).
+    target names the class whose score is compared with `threshold` (default: `label`). For a classification the
+    score is the target's. adverse says whether the outcome is unfavourable to the person.
+    """
+
+    label: ShortText | None = None
+    score: float
+    scale: Literal["probability", "logit", "value"] = "probability"
+    target: ShortText | None = None
+    threshold: float | None = None
+    decision: ShortText | None = None
+    adverse: bool | None = None
+    decided_at: AwareDatetime
+    tolerance: float = Field(default=1e-4, gt=0, le=1)
+    """Largest absolute difference, in units of the score, at which the prediction counts as reproduced."""
+
+
+class Population(Frozen):
+    """The reference population: rows (CSV or Parquet), texts (JSONL with `text`) or images (npz with `pixels`)."""
+
+    path: RelativePath
+    name: ShortText
+    """What the rows are, in words: it is printed wherever a value is compared with them."""
+    sha256: Sha256 | None = None
+    period: ShortText | None = None
+
+
+class Window(Frozen):
+    """Recent inputs around the time of the decision, in the same layout as the reference population."""
+
+    path: RelativePath
+    name: ShortText = "recent inputs"
+    sha256: Sha256 | None = None
+    start: AwareDatetime | None = None
+    end: AwareDatetime | None = None
+
+
+class TelemetrySource(Frozen):
+    """The trace of the process that served this prediction (OTLP JSON or JSONL)."""
+
+    path: RelativePath
+    sha256: Sha256 | None = None
+    trace_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
+    expected_steps: tuple[ShortText, ...] = Field(default=(), max_length=200)
+    """Names of the steps that should have run, in order; empty when nobody knows them."""
+
+
+class Case(Frozen):
+    """One prediction to be explained (`schema` is `xagent.case/1`). Relative paths resolve against the case file."""
+
+    schema_: Literal["xagent.case/1"] = Field(alias="schema")
+    id: Identifier
+    title: ShortText | None = None
+    subject: ShortText
+    """Pseudonym of the person or thing the prediction is about; never a name."""
+    system_card: RelativePath | None = None
+    model: ModelReference
+    input: Annotated[TabularInput | TextInput | ImageInput, Field(discriminator="kind")]
+    prediction: RecordedPrediction
+    reference: Population | None = None
+    window: Window | None = None
+    telemetry: TelemetrySource | None = None
+
+    _folder: Path = PrivateAttr(default=Path())
+    _allow_outside: bool = PrivateAttr(default=False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths resolve against."""
+        return self._folder
+
+    @property
+    def allow_outside(self) -> bool:
+        """Whether paths may leave the case's folder."""
+        return self._allow_outside
+
+    @property
+    def decided_at(self) -> datetime:
+        return self.prediction.decided_at
+
+    @model_validator(mode="after")
+    def _prediction_fits_model(self) -> Case:
+        output, prediction = self.model.output, self.prediction
+        for field in ("label", "target"):
+            name = getattr(prediction, field)
+            if name is not None and output.classes and name not in output.classes:
+                raise ValueError(f"prediction.{field} {name!r} is not one of model.output.classes")
+        if output.kind == "value":
+            if prediction.scale != "value":
+                raise ValueError("prediction.scale must be 'value' for a regression")
+        elif prediction.label is None:
+            raise ValueError("prediction.label is needed for a classification")
+        elif prediction.scale == "value":
+            raise ValueError("prediction.scale must be 'probability' or 'logit' for a classification")
+        if prediction.scale == "probability":
+            for field in ("score", "threshold"):
+                number = getattr(prediction, field)
+                if number is not None and not 0 <= number <= 1:
+                    raise ValueError(f"prediction.{field} is a probability and must lie between 0 and 1")
+        return self
+
+    def public(self) -> dict[str, Any]:
+        """The case as JSON-ready data, with `schema` under its published name and datetimes in ISO 8601."""
+        return self.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,34 @@
+"""Tables that a case names: reference population and recent window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xagent.errors import InvalidCase
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_TABLE_BYTES = 2 * 1024**3
+
+
+def read_table(path: Path, field: str) -> pd.DataFrame:
+    """Rows of a CSV or Parquet file, one column a feature.
+
+    Raises InvalidCase, naming `field`, when the file is no such table.
+    """
+    import pandas as pd
+
+    if path.stat().st_size > MAX_TABLE_BYTES:
+        raise InvalidCase(f"{field}: {path.name} is larger than {MAX_TABLE_BYTES // 2**30} GiB.", "Sample it down.")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix == ".csv":
+            return pd.read_csv(path, keep_default_na=True)
+    except ImportError as error:
+        raise InvalidCase(f"{field}: Parquet needs pyarrow.", "pip install pyarrow, or give a CSV file.") from error
+    except (ValueError, OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InvalidCase(f"{field}: {path.name} cannot be read as a table ({error}).", "Give a CSV with a header line.") from error
+    raise InvalidCase(f"{field}: {path.name} is neither .csv nor .parquet.", "Give a CSV with a header line.")

@@ -1,0 +1,9 @@
+"""What the agent may ask: one tool a file, found through the entry points `xagent.tools`.
+
+In: a case, its system card, the subject, what earlier tools found. Out: an artifact and the claims that follow from it.
+"""
+
+from xagent.tools._base import Context, NotApplicable, Result, Tool
+from xagent.tools._registry import claims_of, registry, run_tool
+
+__all__ = ["Context", "NotApplicable", "Result", "Tool", "claims_of", "registry", "run_tool"]

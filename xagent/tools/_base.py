@@ -1,0 +1,66 @@
+"""What a tool is: a question about one prediction, answered by a typed artifact and the claims that follow from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from xagent.case import Case, SystemCard
+from xagent.evidence import Artifact, Claim
+
+if TYPE_CHECKING:
+    from xagent.subject import Subject
+
+
+class Result(BaseModel):
+    """Base of every tool's result: frozen, JSON-ready, refuses NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NotApplicable(Exception):  # noqa: N818 - it is an answer, not an error
+    """Raised by a tool whose question does not arise or cannot be asked here; the message says why, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a tool may use. found: artifacts of tools that ran before it, by name."""
+
+    case: Case
+    card: SystemCard
+    subject: Subject
+    seed: int = 0
+    rules: str = "conserving"
+    found: Mapping[str, Artifact] = field(default_factory=dict)
+
+
+ResultT = TypeVar("ResultT", bound=Result)
+
+
+class Tool(ABC, Generic[ResultT]):
+    """One question. `needs` names tools whose artifacts must exist (in any status) before this one runs."""
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    needs: ClassVar[tuple[str, ...]] = ()
+    result: ClassVar[type[Result]]
+
+    @abstractmethod
+    def run(self, ctx: Context) -> ResultT:
+        """Compute the result. Raises NotApplicable; any other exception becomes a failed artifact."""
+
+    @abstractmethod
+    def claims(self, data: ResultT, ctx: Context) -> Iterator[Claim]:
+        """The facts that follow from the result."""
+
+    def parameters(self, ctx: Context) -> dict[str, Any]:
+        """What was chosen, for the record: seeds, thresholds, sizes."""
+        return {"seed": ctx.seed}
+
+    def inputs(self, ctx: Context) -> dict[str, str]:
+        """SHA-256 of every file the tool reads, by role."""
+        return {}
