@@ -1,6 +1,6 @@
 """What is explained: the case of one prediction and the card of the system that made it.
 
-In: `case.json` and `system.json`, untrusted. Out: frozen, validated models with paths that stay inside the case's folder.
+In: `case.json` and `system.json`, untrusted. Out: frozen, validated models whose paths stay inside the case's folder.
 """
 
 from xagent.case._card import FeatureCard, SystemCard

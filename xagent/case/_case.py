@@ -28,7 +28,7 @@ class OutputSpec(Frozen):
 
     kind: `logits` (batch, classes) before a softmax; `logit` (batch, 1) or (batch,) before a sigmoid, the second of two
     classes; `value` (batch, 1) or (batch,), a regression in `unit`.
-    classes: class names in the order of the outputs; for `logit` exactly two, the negative one first; empty for `value`.
+    classes: names in the order of the outputs; for `logit` exactly two, the negative one first; empty for `value`.
     """
 
     kind: Literal["logits", "logit", "value"]

@@ -47,14 +47,19 @@ def resolve_file(case: Case, relative: str, field: str) -> Path:
         path = (root / relative).resolve()
         exists = path.exists()
     except (OSError, ValueError) as error:
-        raise InvalidCase(f"{field}: {relative!r} is not a usable path ({error}).", "Give a path inside the folder of the case.") from error
+        raise InvalidCase(
+            f"{field}: {relative!r} is not a usable path ({error}).", "Give a path inside the folder of the case."
+        ) from error
     if not case.allow_outside and not path.is_relative_to(root):
         raise InvalidCase(
             f"{field}: {relative!r} leaves the folder of the case.",
             "Move the file into that folder, or pass --allow-outside if you trust this case.",
         )
     if not exists:
-        raise InvalidCase(f"{field}: there is no file {relative!r} beside the case.", "Check the path; it is relative to the case file.")
+        raise InvalidCase(
+            f"{field}: there is no file {relative!r} beside the case.",
+            "Check the path; it is relative to the case file.",
+        )
     return path
 
 
@@ -70,7 +75,10 @@ def sha256_of(path: Path) -> str:
 def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
-            raise InvalidCase(f"{path.name} is larger than {MAX_JSON_BYTES // 2**20} MiB.", "Keep tables and images in files of their own.")
+            raise InvalidCase(
+                f"{path.name} is larger than {MAX_JSON_BYTES // 2**20} MiB.",
+                "Keep tables and images in files of their own.",
+            )
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InvalidCase(f"There is no file {path}.", "Check the path.") from None
@@ -86,7 +94,10 @@ def _json_of(text: str, name: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
-        raise InvalidCase(f"{name} is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).", "Mend the file there.") from None
+        raise InvalidCase(
+            f"{name} is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno}).",
+            "Mend the file there.",
+        ) from None
     except RecursionError:
         raise InvalidCase(f"{name} is nested too deeply.", "A case needs no more than a few levels.") from None
     except ValueError as error:

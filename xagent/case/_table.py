@@ -30,5 +30,7 @@ def read_table(path: Path, field: str) -> pd.DataFrame:
     except ImportError as error:
         raise InvalidCase(f"{field}: Parquet needs pyarrow.", "pip install pyarrow, or give a CSV file.") from error
     except (ValueError, OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InvalidCase(f"{field}: {path.name} cannot be read as a table ({error}).", "Give a CSV with a header line.") from error
+        raise InvalidCase(
+            f"{field}: {path.name} cannot be read as a table ({error}).", "Give a CSV with a header line."
+        ) from error
     raise InvalidCase(f"{field}: {path.name} is neither .csv nor .parquet.", "Give a CSV with a header line.")

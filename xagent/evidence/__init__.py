@@ -8,4 +8,15 @@ from xagent.evidence._claim import Claim, Kind, Scale, slug
 from xagent.evidence._finding import Finding, Severity
 from xagent.evidence._ledger import Ledger
 
-__all__ = ["Artifact", "Claim", "Finding", "Kind", "Ledger", "Scale", "Severity", "canonical_json", "sha256_json", "slug"]
+__all__ = [
+    "Artifact",
+    "Claim",
+    "Finding",
+    "Kind",
+    "Ledger",
+    "Scale",
+    "Severity",
+    "canonical_json",
+    "sha256_json",
+    "slug",
+]

@@ -16,15 +16,19 @@ from xagent.tools._base import Context, NotApplicable, Tool
 
 @cache
 def registry() -> Mapping[str, Tool[Any]]:
-    """Every installed tool by name, in the order of the names. Raises ConfigurationFault for one that does not import."""
+    """Every installed tool by name, sorted. Raises ConfigurationFault for one that does not import."""
     tools: dict[str, Tool[Any]] = {}
     for entry in sorted(entry_points(group="xagent.tools"), key=lambda e: e.name):
         try:
             tools[entry.name] = entry.load()()
         except (ImportError, AttributeError) as error:
-            raise ConfigurationFault(f"The tool {entry.name!r} does not load: {error}.", "Install what it needs or remove its package.") from error
+            raise ConfigurationFault(
+                f"The tool {entry.name!r} does not load: {error}.", "Install what it needs or remove its package."
+            ) from error
     if not tools:
-        raise ConfigurationFault("No tool is installed.", "Install the package itself: pip install -e . (or script/demo).")
+        raise ConfigurationFault(
+            "No tool is installed.", "Install the package itself: pip install -e . (or script/demo)."
+        )
     return tools
 
 
