@@ -1,0 +1,26 @@
+"""What the evidence calls for next: rules by which the agent asks for more before it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from xagent.evidence import Finding, Ledger
+
+
+@dataclass(frozen=True)
+class Question:
+    """A tool to run, and the reason in one sentence."""
+
+    tool: str
+    why: str
+
+
+def questions(ledger: Ledger, findings: list[Finding]) -> Iterator[Question]:
+    """Tools that what is known so far calls for, the most pressing first."""
+    kinds = {finding.kind for finding in findings}
+    level = ledger["trust.level"].value if "trust.level" in ledger else None
+    if level in ("limited", "do not rely"):
+        yield Question("removal", f"the explanation is {level}: check its drivers by removing each of them")
+    if "near-threshold" in kinds:
+        yield Question("whatif", "the score is close to the threshold: which single change would cross it")

@@ -1,0 +1,39 @@
+"""One run of the agent, from a case to the reports of its readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xagent.agent._state import Deps, Progress
+from xagent.agent.graph import build_graph
+from xagent.case import Case, SystemCard
+from xagent.errors import UnverifiedNarrative
+from xagent.personas import Persona
+from xagent.report import Report
+from xagent.settings import Settings
+from xagent.subject import Subject
+
+
+def run(
+    case: Case,
+    card: SystemCard,
+    subject: Subject,
+    personas: Sequence[Persona],
+    settings: Settings,
+    progress: Progress | None = None,
+) -> list[Report]:
+    """Explain one prediction to every given reader, from the same evidence.
+
+    Raises UnverifiedNarrative when a sentence cannot be verified after repair.
+    """
+    deps = Deps(case, card, subject, settings, tuple(personas), progress)
+    state = build_graph().compile().invoke({}, context=deps)
+    for persona in personas:
+        problems = state["problems"][persona.name]
+        if problems:
+            raise UnverifiedNarrative(
+                f"{len(problems)} statement(s) for the {persona.name} could not be verified; "
+                f"the first: {problems[0]['message']}",
+                "No report was written. The template or persona that words it must be mended.",
+            )
+    return [Report(state["reports"][p.name]["data"], state["reports"][p.name]["run"]) for p in personas]

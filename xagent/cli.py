@@ -1,0 +1,208 @@
+"""The command line. Heavy libraries are imported inside the commands, so that `--help` stays instant."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from xagent import __version__
+from xagent.errors import UsageFault, XagentError
+
+EXIT_CODES = """Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid case, 5 narrative could not be verified,
+6 configuration or missing component, 7 model mismatch."""
+
+app = typer.Typer(
+    name="xagent",
+    help="Explain one prediction to the person who has to rely on it.\n\n" + EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class SchemaName(StrEnum):
+    case = "case"
+    system = "system"
+    report = "report"
+
+
+def main() -> NoReturn:
+    """Run the command line; every error becomes one line on stderr and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        app(standalone_mode=True)
+    except XagentError as error:
+        _say(f"xagent: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say("xagent: interrupted.")
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("XAGENT_DEBUG"):
+            raise
+        _say(f"xagent: {type(error).__name__}: {error} (set XAGENT_DEBUG=1 to see where).")
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _say(line: str) -> None:
+    """One line on stderr; line breaks and control characters of untrusted text are shown, not obeyed."""
+    print("".join(c if c.isprintable() else " " for c in line), file=sys.stderr)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"xagent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def explain(
+    cases: Annotated[list[str], typer.Argument(metavar="CASE...", help="case.json, or - for standard input.")],
+    persona: Annotated[
+        str, typer.Option("--persona", "-p", help="Who reads: a name, several with commas, a .toml file, or all.")
+    ] = "regulator",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the reports.")] = Path("reports"),
+    formats: Annotated[str, typer.Option("--format", help="html, pdf, json, with commas.")] = "html,pdf,json",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report's JSON on stdout, write no files.")] = False,
+    device: Annotated[Device | None, typer.Option(help="Where the model runs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    rules: Annotated[str | None, typer.Option(help="Relevance rules: conserving or gradient.")] = None,
+    allow_mismatch: Annotated[
+        bool | None, typer.Option("--allow-mismatch", help="Go on with a model file that is not the recorded one.")
+    ] = None,
+    allow_outside: Annotated[
+        bool | None, typer.Option("--allow-outside", help="Let paths of the case leave its folder.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+) -> None:
+    """Explain predictions: one verified report for each reader."""
+    wanted = tuple(dict.fromkeys(part.strip() for part in formats.split(",") if part.strip()))
+    unknown = sorted(set(wanted) - {"html", "pdf", "json"})
+    if unknown or not wanted:
+        raise UsageFault(f"--format: {', '.join(unknown) or 'nothing'} is not a format.", "Use html, pdf or json.")
+    from xagent.personas import persona_names
+    from xagent.settings import load_settings
+
+    settings = load_settings(
+        device=device.value if device else None,
+        seed=seed,
+        rules=rules,
+        allow_mismatch=allow_mismatch,
+        allow_outside=allow_outside,
+    )
+    names = persona_names() if persona == "all" else [part.strip() for part in persona.split(",")]
+    from xagent._explain import explain_all
+    from xagent._progress import Lines
+    from xagent.case import load_case
+
+    for source in cases:
+        stdin = sys.stdin.read() if source == "-" else None
+        case = load_case(source, allow_outside=settings.allow_outside, stdin=stdin)
+        with Lines(case.id, quiet=quiet) as lines:
+            reports = explain_all(case, names, settings, lines.tool)
+            if as_json:
+                for report in reports:
+                    print(report.json)
+                continue
+            for report in reports:
+                for path in report.save(output, wanted):
+                    lines.written(path)
+
+
+@app.command()
+def schema(name: Annotated[SchemaName, typer.Argument(help="case, system or report.")]) -> None:
+    """Print a published JSON Schema."""
+    from xagent.case import Case, SystemCard
+
+    if name is SchemaName.report:
+        from xagent.report import report_schema
+
+        data: Any = report_schema()
+    else:
+        model = Case if name is SchemaName.case else SystemCard
+        data = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": f"xagent.{name.value}/1",
+            **model.model_json_schema(by_alias=True),
+        }
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def personas() -> None:
+    """List the readers that a report can be written for."""
+    from xagent.personas import load_persona, persona_names
+
+    for name in persona_names():
+        print(f"{name:16} {load_persona(name).reader}")
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Say what this installation has, and what is missing; exit 6 when a report could not be made."""
+    from xagent._doctor import examine
+
+    checks = examine()
+    if as_json:
+        print(json.dumps([check.__dict__ for check in checks], indent=2))
+    else:
+        for check in checks:
+            print(f"{check.state:8} {check.name:24} {check.found}" + (f"  -> {check.mend}" if check.mend else ""))
+    if any(check.state == "missing" for check in checks):
+        raise typer.Exit(6)
+
+
+@app.command()
+def init(
+    model: Annotated[Path | None, typer.Argument(help="A .pt2 file or a transformers folder.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Reference population: CSV, Parquet, JSONL or npz.")] = None,
+    row: Annotated[int | None, typer.Option(help="Row of the reference to explain (from 0).")] = None,
+    input_: Annotated[Path | None, typer.Option("--input", help="JSON of the input to explain.")] = None,
+    telemetry: Annotated[Path | None, typer.Option(help="OTLP trace of the prediction.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the case.")] = Path("case"),
+    check: Annotated[Path | None, typer.Option(help="List what is still missing in this folder.")] = None,
+    decided_at: Annotated[str | None, typer.Option(help="When it was decided, ISO 8601; default: now.")] = None,
+) -> None:
+    """Make a case from a model and its reference data, or list what only a person can still fill in."""
+    from xagent.bring import check_case, init_case
+
+    if check is not None:
+        gaps = check_case(check)
+        for gap in gaps:
+            print(f"{gap.field:28} {gap.what}  [{'; '.join(gap.articles)}]")
+        print(f"{len(gaps)} fields are missing." if gaps else "Nothing is missing.")
+        return
+    if model is None or reference is None:
+        raise UsageFault("xagent init needs MODEL and --reference.", "See xagent init --help.")
+    for path in init_case(
+        model, reference, row=row, input=input_, telemetry=telemetry, out=output, decided_at=decided_at
+    ):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Settings: arguments beat the environment (`XAGENT_SEED=7`), which beats `xagent.toml` in the working folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from xagent.errors import ConfigurationFault
+
+MOST_PASSES = 2
+"""How often `assess` may ask for more evidence in one run."""
+
+
+class Settings(BaseSettings):
+    """What a run may be told.
+
+    seed: of every random choice. device: where the model runs. rules: name of the relevance rule set. allow_mismatch:
+    go on with a model file that is not the recorded one, and say so in the report. allow_outside: let paths of a case
+    leave its folder.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="XAGENT_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    rules: str = "conserving"
+    allow_mismatch: bool = False
+    allow_outside: bool = False
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path("xagent.toml"))
+
+
+def load_settings(**arguments: object) -> Settings:
+    """Settings with the given arguments on top; those that are None were not given.
+
+    Raises ConfigurationFault, naming the setting, for a value that does not fit.
+    """
+    try:
+        return Settings(**{key: value for key, value in arguments.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationFault(
+            f"Setting {name!r}: {first['msg']}.", "Correct it in xagent.toml, in the environment or in the call."
+        ) from None
+    except ValueError as error:
+        raise ConfigurationFault(f"xagent.toml is not valid TOML: {error}.", "Mend the file.") from None
