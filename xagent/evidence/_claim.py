@@ -48,11 +48,12 @@ class Claim(BaseModel):
 
 
 def slug(name: str) -> str:
-    """A feature's name as one readable part of a claim id: lower case letters, digits and hyphens, at most 48 long.
+    """A feature's name as one readable part of a claim id: at most 48 of lower case letters, digits and `-_.`.
 
-    Names that would collide or lose characters carry six hex digits of their hash.
+    A space becomes a hyphen. A name that would lose anything else carries six hex digits of its hash, so that two
+    names never share a slug by accident.
     """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    short = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48]
-    lossless = short and re.sub(r"[ _]", "-", name) == short
-    return short if lossless else f"{short or 'x'}-{sha256(name.encode()).hexdigest()[:6]}"
+    short = re.sub(r"[^a-z0-9_.]+", "-", plain).strip("-")[:48]
+    lossless = short and "-" not in name and name.replace(" ", "-") == short
+    return short if lossless else f"{short or 'x'}-{sha256(name.encode(errors='surrogatepass')).hexdigest()[:6]}"
