@@ -49,10 +49,14 @@ class OutputSpec(Frozen):
 
 
 class ModelReference(Frozen):
-    """Which model made the prediction, and the file that is loaded to explain it."""
+    """Which model made the prediction, and the file that is loaded to explain it.
 
-    format: Literal["torch-export", "transformers"]
-    path: RelativePath
+    format `live` is a model that exists only in memory (`xagent.explain(model=...)`): it has no path and cannot be
+    loaded again.
+    """
+
+    format: Literal["torch-export", "transformers", "live"]
+    path: Annotated[str, StringConstraints(max_length=1000)] = ""
     sha256: Sha256 | None = None
     """Of the `.pt2` file, or of `model.safetensors` in a transformers folder."""
     name: ShortText
@@ -60,6 +64,12 @@ class ModelReference(Frozen):
     encoder: RelativePath | None = None
     """JSON file that turns raw values into tensors; needed for tabular and image input of a torch-export model."""
     output: OutputSpec
+
+    @model_validator(mode="after")
+    def _path_fits_format(self) -> ModelReference:
+        if (self.format == "live") != (self.path == ""):
+            raise ValueError("'path' is needed for a model on disk and must be left out for a live one")
+        return self
 
 
 class TabularInput(Frozen):
