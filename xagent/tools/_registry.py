@@ -33,7 +33,11 @@ def registry() -> Mapping[str, Tool[Any]]:
 
 
 def run_tool(name: str, ctx: Context) -> Artifact:
-    """Run one tool. What it could not do is an artifact with status `failed` or `not_applicable` that says why."""
+    """Run one tool. What it could not do is an artifact with status `failed` or `not_applicable` that says why.
+
+    A fault of the case or the configuration (an XagentError: the user can mend it) is raised, so that no report is
+    made from evidence that its owner meant to be there.
+    """
     tool = registry()[name]
     started, clock = datetime.now(UTC), time.perf_counter()
     data: dict[str, Any] = {}
@@ -45,8 +49,8 @@ def run_tool(name: str, ctx: Context) -> Artifact:
         status = "ok"
     except NotApplicable as reason:
         status, why = "not_applicable", str(reason)
-    except XagentError as error:
-        status, why = "failed", error.message
+    except XagentError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a tool does wrong must not take the report with it
         status, why = "failed", f"{type(error).__name__}: {error}"[:500]
     return Artifact(
