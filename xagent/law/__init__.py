@@ -3,8 +3,8 @@
 In: data files (TOML) with the date they stand for. Out: validated, frozen checklists and regimes.
 """
 
-from xagent.law._types import Article, Checklist, LawField, Part, Regime, Source, Superseded
 from xagent.law._read import checklist_names, law_as_of, load_checklist, load_regimes, load_superseded
+from xagent.law._types import Article, Checklist, LawField, Part, Regime, Source, Superseded, day
 
 __all__ = [
     "Article",
@@ -15,6 +15,7 @@ __all__ = [
     "Source",
     "Superseded",
     "checklist_names",
+    "day",
     "law_as_of",
     "load_checklist",
     "load_regimes",
