@@ -1,0 +1,89 @@
+"""Coalitions of players, and how well an additive description fits the scores they get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+PER_HALF = 128
+MOST_GROUPS = 32
+"""Four coalitions of each half for every group: fewer would let the fit of the ceiling chase noise."""
+_CONSTANT = 1e-6
+"""Relative spread at which scores count as equal; single precision carries seven digits."""
+
+
+@dataclass(frozen=True)
+class Coalitions:
+    """Which groups stay. `a` and `b` (m, G) bool; rows 2i and 2i+1 complement each other.
+
+    exhaustive: all 2**G coalitions were few enough to be tried, so `a` and `b` are the same and nothing was sampled.
+    """
+
+    a: Tensor
+    b: Tensor
+    exhaustive: bool
+
+
+def group_players(players: int, most: int = MOST_GROUPS) -> Tensor:
+    """(players,) int64: the group of each player. Neighbours share a group; sizes differ by one at most."""
+    groups = min(players, most)
+    return torch.arange(players) * groups // max(players, 1)
+
+
+def draw_coalitions(groups: int, seed: int, per_half: int = PER_HALF) -> Coalitions:
+    """Two independent halves of `per_half` coalitions, each group staying with probability one half.
+
+    Antithetic pairs (a coalition and its complement) halve the variance of additive effects. When all coalitions fit
+    into the same number of model calls they are enumerated instead.
+    """
+    if 2**groups <= 2 * per_half:
+        codes = torch.arange(2 ** (groups - 1))
+        every = _with_complements((codes[:, None] >> torch.arange(groups)) & 1 == 1)
+        return Coalitions(every, every, exhaustive=True)
+    generator = torch.Generator().manual_seed(seed)
+    a, b = (_with_complements(torch.rand(per_half // 2, groups, generator=generator) < 0.5) for _ in range(2))
+    return Coalitions(a, b, exhaustive=False)
+
+
+def _with_complements(keep: Tensor) -> Tensor:
+    return torch.stack([keep, ~keep], dim=1).flatten(0, 1)
+
+
+def additive_fit(keep: Tensor, scores: Tensor, exhaustive: bool = False) -> Tensor:
+    """(G + 1,) float64: weight of each group and the intercept, by ridge regression of `scores` (m,) on `keep` (m, G).
+
+    The penalty is the one with the least generalised cross-validation error (Golub, Heath and Wahba 1979), from a fixed
+    grid; an exhaustive set of coalitions needs none.
+    """
+    x, y = keep.double(), scores.double()
+    x_mean, y_mean = x.mean(0), y.mean()
+    u, s, vh = torch.linalg.svd(x - x_mean, full_matrices=False)
+    projected = u.T @ (y - y_mean)
+    rows = len(y)
+    best, weights = float("inf"), torch.zeros(x.shape[1], dtype=torch.float64)
+    for penalty in (1e-9,) if exhaustive else (1e-9, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0):
+        shrink = s**2 / (s**2 + penalty * rows / 4)
+        freedom = rows - 1 - float(shrink.sum())
+        if freedom <= 0 and not exhaustive:
+            continue
+        residual = (y - y_mean) - u @ (shrink * projected)
+        error = float((residual**2).sum()) / max(freedom, 1e-9) ** 2
+        if error < best * (1 - 1e-9):
+            best, weights = error, vh.T @ (shrink * projected / s.clamp_min(1e-12))
+    return torch.cat([weights, (y_mean - x_mean @ weights)[None]])
+
+
+def is_constant(values: Tensor) -> bool:
+    """Whether values (m,) differ by no more than the rounding of single precision."""
+    spread = float(values.max() - values.min())
+    return spread <= _CONSTANT * float(values.abs().max())
+
+
+def correlation(a: Tensor, b: Tensor) -> float | None:
+    """Pearson's r of two vectors (m,) in [-1, 1]; None when one of them is constant."""
+    if is_constant(a) or is_constant(b):
+        return None
+    a, b = a.double() - a.double().mean(), b.double() - b.double().mean()
+    return float((a @ b / (a.norm() * b.norm())).clamp(-1, 1))

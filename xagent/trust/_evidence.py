@@ -1,0 +1,114 @@
+"""The evidence test: are the inputs that the report names the ones that carry the outcome?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+CONTROLS = 8
+_TIE = 1e-6
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What happens when only the cited inputs stay, and when they go.
+
+    cited: positions of the players named as reasons for the outcome, strongest first. keep_share: part of the change
+    f(x) - f(background) that they bring back alone, 1 = all of it (it can exceed 1 when the others speak against);
+    None when the inputs do not move the score towards the outcome. random_share: the same for control sets of the same
+    size, on average. flips: whether removing them reverses the decision; None without a decision. random_flips: share
+    of the controls whose removal does. beaten: share of the controls that they beat in keeping and removing together.
+    state: `tested`, or why the test says nothing.
+    """
+
+    cited: tuple[int, ...]
+    state: Literal["tested", "nothing cited", "no control", "no contrast"]
+    keep_share: float | None = None
+    random_share: float | None = None
+    flips: bool | None = None
+    random_flips: float | None = None
+    beaten: float | None = None
+
+
+def evidence_test(
+    score_fn: Callable[[Tensor], Tensor],
+    relevance: Tensor,
+    full: float,
+    background: float,
+    *,
+    seed: int,
+    most: int = 4,
+    threshold: float | None = 0.0,
+    expected: float = 0.05,
+) -> Evidence:
+    """Keep only the cited players, remove them, and do the same with random sets of the same size.
+
+    score_fn as in `assess_trust`; relevance (P,); full and background are f(x) and f(b). The outcome is the side of
+    `threshold` on which f(x) lies, or, without a threshold (regression), the direction of the change. Keeping and
+    removing are the sufficiency and comprehensiveness of DeYoung et al. (2020), on exactly what is cited.
+    """
+    players = len(relevance)
+    sign = 1.0 if (full >= threshold if threshold is not None else full >= background) else -1.0
+    toward = sign * relevance.double()
+    order = sorted(range(players), key=lambda p: (-float(toward[p]), p))
+    least = _TIE * float(relevance.abs().sum())
+    cited = tuple(p for p in order[: min(most, players - 1)] if float(toward[p]) > least)
+    if not cited:
+        return Evidence((), "nothing cited")
+    controls = _controls(players, cited, seed)
+    sets = torch.zeros(1 + len(controls), players, dtype=torch.bool)
+    for row, members in enumerate([cited, *controls]):
+        sets[row, list(members)] = True
+    scores = score_fn(torch.cat([sets, ~sets])).double()
+    kept, removed = scores[: len(sets)], scores[len(sets) :]
+
+    change = sign * (full - background)
+    noise = _TIE * max(abs(full), abs(background))
+    shares = (sign * (kept - background) / change).tolist() if change > noise else None
+    flipped = [(float(s) >= threshold) != (full >= threshold) for s in removed] if threshold is not None else None
+    found = Evidence(
+        cited,
+        "tested",
+        keep_share=shares[0] if shares else None,
+        random_share=_mean(shares[1:]) if shares else None,
+        flips=flipped[0] if flipped else None,
+        random_flips=_mean([float(f) for f in flipped[1:]]) if flipped else None,
+    )
+    if not controls:
+        return _untold(found, "no control")
+    claimed = float(toward[list(cited)].sum()) - _mean([float(toward[list(c)].sum()) for c in controls])
+    if claimed < expected * float(toward.abs().sum()):
+        return _untold(found, "no contrast")
+    strength = sign * (kept - background) + sign * (full - removed)
+    tie = _TIE * float(strength.abs().max())
+    wins = [1.0 if strength[0] > c + tie else 0.5 if strength[0] >= c - tie else 0.0 for c in strength[1:]]
+    return Evidence(**{**vars(found), "beaten": _mean(wins)})
+
+
+def _controls(players: int, cited: tuple[int, ...], seed: int) -> list[tuple[int, ...]]:
+    """Distinct sets of the same size that are not the cited one: all of them when they are few."""
+    size, own = len(cited), tuple(sorted(cited))
+    if comb(players, size) - 1 <= CONTROLS:
+        return [c for c in combinations(range(players), size) if c != own]
+    rng = np.random.default_rng(seed)
+    found: list[tuple[int, ...]] = []
+    while len(found) < CONTROLS:
+        drawn = tuple(sorted(rng.choice(players, size, replace=False).tolist()))
+        if drawn != own and drawn not in found:
+            found.append(drawn)
+    return found
+
+
+def _untold(found: Evidence, state: Literal["no control", "no contrast"]) -> Evidence:
+    return Evidence(**{**vars(found), "state": state})
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

@@ -1,0 +1,38 @@
+"""Whether a probe still looks like the data the model was built on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MOST_ROWS = 2000
+
+
+class Manifold:
+    """Nearest-neighbour distances of a reference set.
+
+    reference: (n, d) encoded rows, n >= 2; more than 2,000 are thinned by seed. Columns are scaled by their standard
+    deviation, so that no unit rules the distance. `limit` is the 99th percentile of the distance from a reference row
+    to the nearest other one; what lies farther than that from every row is off the manifold.
+    """
+
+    def __init__(self, reference: Tensor, seed: int = 0, percentile: float = 0.99) -> None:
+        rows = reference.detach().cpu().double()
+        if rows.ndim != 2 or len(rows) < 2:
+            raise ValueError("a reference set needs at least two rows")
+        if len(rows) > MOST_ROWS:
+            chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]
+            rows = rows[chosen.sort().values]
+        spread = rows.std(0)
+        self._scale = torch.where(spread > 1e-12, spread, torch.ones_like(spread))
+        self._rows = rows / self._scale
+        apart = torch.cdist(self._rows, self._rows)
+        apart.fill_diagonal_(float("inf"))
+        self.limit = float(torch.quantile(apart.min(1).values, percentile))
+        self.rows = len(rows)
+
+    def outside(self, probes: Tensor) -> Tensor:
+        """(m,) bool: which of the probes (m, d) lie beyond the limit."""
+        apart = torch.cdist(probes.detach().cpu().double() / self._scale, self._rows)
+        # Distances carry rounding of about 1e-7: a copy of a reference row is inside even when the limit is zero.
+        return apart.min(1).values > self.limit + 1e-6
