@@ -1,0 +1,106 @@
+"""What relevance and trust share: the score that is explained, and the background it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log
+from typing import TYPE_CHECKING, Any
+
+from xagent.case import TabularInput, read_table, resolve_file, sha256_of
+from xagent.tools._base import Context
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+    from xagent.subject import Encoded
+
+ZEROS = "an input of zeros"
+_CHUNK_ELEMENTS = 2**24
+"""Numbers in one batch of altered inputs: 64 MiB in single precision."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The explained score: output `target` minus output `foil`, or the value of a regression (foil None)."""
+
+    target: int
+    foil: int | None
+
+    def of(self, logits: Tensor) -> Tensor:
+        """(batch,) score of logits (batch, K)."""
+        return logits[:, self.target] if self.foil is None else logits[:, self.target] - logits[:, self.foil]
+
+
+def contrast_of(ctx: Context, logits: Tensor) -> Contrast:
+    """The case's target against the strongest other class for logits (1, K) of its input."""
+    prediction = ctx.case.prediction
+    if not ctx.case.model.output.classes:
+        return Contrast(0, None)
+    target = ctx.subject.target_index(prediction.target or prediction.label)
+    others = logits[0].clone()
+    others[target] = float("-inf")
+    return Contrast(target, int(others.argmax()))
+
+
+def decision_threshold(ctx: Context) -> float | None:
+    """Where the decision turns on the scale of the contrast; None for a regression without a threshold.
+
+    A threshold on the probability of one of two classes is its log-odds, and one on a single logit is itself. Among
+    more classes the contrast turns at zero, where target and foil change places.
+    """
+    output, prediction = ctx.case.model.output, ctx.case.prediction
+    if output.kind == "value":
+        return prediction.threshold
+    if prediction.threshold is None or len(output.classes) != 2:
+        return 0.0
+    if prediction.scale == "probability":
+        p = min(max(prediction.threshold, 1e-12), 1 - 1e-12)
+        return log(p / (1 - p))
+    return prediction.threshold if output.kind == "logit" else 0.0
+
+
+def reference_table(ctx: Context) -> pd.DataFrame | None:
+    """The reference population's rows; None without one, or when the input is no row."""
+    if ctx.case.reference is None or not isinstance(ctx.case.input, TabularInput):
+        return None
+    return read_table(resolve_file(ctx.case, ctx.case.reference.path, "reference.path"), "reference")
+
+
+def background_of(ctx: Context, table: pd.DataFrame | None) -> tuple[Tensor, str]:
+    """What takes the place of an input that is not there, shaped like it, and its name in words."""
+    if table is None or ctx.case.reference is None:
+        return ctx.subject.background(), ZEROS
+    return ctx.subject.background(ctx.subject.encode_table(table)), ctx.case.reference.name
+
+
+def score_coalitions(
+    ctx: Context, encoded: Encoded, contrast: Contrast, background: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """keep (m, P) bool -> (m,) explained score with the other players replaced, in batches that fit into memory."""
+    import torch
+
+    rows = max(1, min(512, _CHUNK_ELEMENTS // max(encoded.inputs[encoded.traced].numel(), 1)))
+
+    def score(keep: Tensor) -> Tensor:
+        scores = [
+            contrast.of(ctx.subject.logits(ctx.subject.ablate(encoded, part, background)))
+            for part in torch.split(keep, rows)
+        ]
+        return torch.cat(scores).double()
+
+    return score
+
+
+def reference_hashes(ctx: Context) -> dict[str, str]:
+    """SHA-256 of the model's files and of the reference population, by role."""
+    hashes: dict[str, str] = dict(ctx.subject.sha256)
+    if ctx.case.reference is not None:
+        hashes["reference"] = sha256_of(resolve_file(ctx.case, ctx.case.reference.path, "reference.path"))
+    return hashes
+
+
+def number(value: Any) -> float:
+    """A plain float from a number or a tensor with one element."""
+    return float(value.reshape(-1)[0]) if hasattr(value, "reshape") else float(value)

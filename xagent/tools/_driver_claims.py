@@ -1,0 +1,102 @@
+"""Claims that follow from relevance: the score and its ledger, then the inputs by rank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from xagent.case import TabularInput
+from xagent.case._case import Scalar
+from xagent.evidence import Claim
+from xagent.tools._base import Context
+from xagent.tools._case_claims import is_category, sign_of, value_facts
+
+if TYPE_CHECKING:
+    from xagent.tools.relevance import PlayerRelevance, RelevanceResult
+
+MOST_DRIVERS = 60
+_DIRECTION = {1: "for", -1: "against", 0: "neither"}
+
+
+def relevance_claims(data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
+    output = ctx.case.model.output
+    scale, unit = ("raw", output.unit) if output.kind == "value" else ("logit", None)
+
+    def claim(key: str, kind: Any, value: Any, pointer: str, subject: str = ctx.case.subject, **more: Any) -> Claim:
+        return Claim(
+            id=f"relevance.{key}",
+            kind=kind,
+            value=value,
+            subject=subject,
+            artifact="relevance",
+            pointer=pointer,
+            **more,
+        )
+
+    yield claim("method", "text", data.method, "/method", "process")
+    # A regression explains the value itself: its target is the score, its foil does not exist.
+    target = ctx.card.outcome(data.target).label if data.target is not None else "the predicted value"
+    yield claim("target", "category", target, "/target")
+    if data.foil is not None:
+        yield claim("foil", "category", ctx.card.outcome(data.foil).label, "/foil")
+    yield claim("score", "value", data.score, "/score", scale=scale, unit=unit)
+    yield claim("baseline", "text", data.baseline, "/baseline", "population")
+    for name, value in data.ledger.items():
+        yield claim(f"ledger.{name}", "value", value, f"/ledger/{name}", scale=scale, unit=unit)
+    yield claim("gap", "value", data.gap, "/gap", scale="none")
+    yield claim("audit.count", "count", sum(data.audit.values()), "/audit", "model")
+
+    signs = [_sign(p) for p in data.players]
+    yield claim("features.count", "count", len(data.players), "/players")
+    for word, sign in (("for", 1), ("against", -1)):
+        yield claim(f"{word}.count", "count", signs.count(sign), "/players", sign=sign)
+        shares = [p.share for p, s in zip(data.players, signs, strict=True) if s == sign]
+        if data.players and data.players[0].share is not None:
+            total = min(sum(s for s in shares if s is not None), 1.0)
+            yield claim(f"{word}.share", "share", total, "/players", sign=sign, scale="share")
+
+    for n, player in enumerate(data.players[:MOST_DRIVERS]):
+        sign, at = signs[n], f"/players/{n}"
+        key = f"driver.{n + 1}"
+        own: dict[str, Any] = {"feature": player.feature}
+        yield claim(f"{key}.name", "text", player.label, f"{at}/label", **own)
+        yield claim(
+            f"{key}.effect", "effect", player.relevance, f"{at}/relevance", scale=scale, unit=unit, sign=sign, **own
+        )
+        if player.share is not None:
+            yield claim(f"{key}.share", "share", player.share, f"{at}/share", scale="share", **own)
+        yield claim(f"{key}.rank", "rank", player.rank, f"{at}/rank", **own)
+        yield claim(f"{key}.direction", "category", _DIRECTION[sign], f"{at}/relevance", sign=sign, **own)
+        if isinstance(ctx.case.input, TabularInput) and player.feature in ctx.case.input.values:
+            yield from _compared(claim, key, at, player, ctx)
+
+
+def _compared(claim: Any, key: str, at: str, player: PlayerRelevance, ctx: Context) -> Iterator[Claim]:
+    """The raw value, what is typical of the reference population, and how the two compare."""
+    assert isinstance(ctx.case.input, TabularInput)
+    value, card = ctx.case.input.values[player.feature], ctx.card.feature(player.feature)
+    own: dict[str, Any] = {"feature": player.feature}
+    pointer = f"{at}/feature"
+    yield claim(f"{key}.value", pointer=pointer, **value_facts(value, card), **own)
+    if player.typical is None or ctx.case.reference is None:
+        return
+    against = {"baseline": ctx.case.reference.name}
+    facts = value_facts(player.typical, card)
+    yield claim(f"{key}.typical", pointer=f"{at}/typical", subject="population", **facts, **against, **own)
+    if value is None:
+        return
+    word, sign = _comparison(value, player.typical, is_category(value, card))
+    yield claim(f"{key}.compare", "category", word, f"{at}/typical", sign=sign, **against, **own)
+
+
+def _comparison(value: Scalar, typical: Scalar, levels: bool) -> tuple[str, Any]:
+    if levels or isinstance(typical, str | bool) or not isinstance(value, int | float) or typical is None:
+        same = value == typical or str(value).lower() == str(typical).lower()
+        return ("same" if same else "different"), None
+    sign = sign_of(value - typical)
+    return {1: "above", -1: "below", 0: "equal"}[sign], sign
+
+
+def _sign(player: PlayerRelevance) -> Any:
+    """Towards the target, against it or, below the rounding of the sum, neither."""
+    return 0 if player.share is None or player.share < 1e-9 else sign_of(player.relevance)

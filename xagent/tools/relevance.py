@@ -1,0 +1,280 @@
+"""Which inputs moved the score towards the outcome, and which against it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from xagent.case import TabularInput
+from xagent.case._case import Scalar
+from xagent.evidence import Claim
+from xagent.tools._base import Context, Result, Tool
+from xagent.tools._case_claims import is_category
+from xagent.tools._contrast import (
+    Contrast,
+    background_of,
+    contrast_of,
+    number,
+    reference_hashes,
+    reference_table,
+    score_coalitions,
+)
+from xagent.tools._driver_claims import relevance_claims
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+    from xagent.subject import Encoded
+
+LEDGER = ("inputs", "baseline", "biases", "positions", "constants", "softmax", "unhandled")
+
+
+class PlayerRelevance(Result):
+    """One input: its signed relevance towards the target, its share of the sum of magnitudes (None when all are zero)
+    and its rank by magnitude, 1 first. typical: median or most frequent value of the reference population."""
+
+    feature: str
+    label: str
+    relevance: float
+    share: float | None
+    rank: int
+    typical: Scalar = None
+
+
+class LayerRelevance(Result):
+    """Signed sum and sum of magnitudes of the relevance that passes a layer."""
+
+    name: str
+    sum: float
+    absolute: float
+
+
+class ImageMap(Result):
+    """pixels: grey values in [0, 1], rows from the top; map: signed relevance of each pixel."""
+
+    height: int
+    width: int
+    pixels: list[list[float]]
+    map: list[list[float]]
+
+
+class TokenRelevance(Result):
+    """One word of the text as it stands there, and its relevance."""
+
+    text: str
+    relevance: float
+
+
+class RelevanceResult(Result):
+    """players stand by rank. score: explained score, the target's output minus the foil's. ledger: where the score went
+    (sums to it, up to residual); unassigned: relevance of positions that belong to no player, such as special tokens.
+    gap: |residual| / |score|. audit: operations without a rule. complete: the method claims that the list sums to
+    f(x) - f(background). by_removal: the list was made by leaving out one input at a time.
+    """
+
+    method: str
+    status: Literal["exact", "audited"]
+    target: str | None
+    target_index: int
+    foil: str | None
+    foil_index: int | None
+    score: float
+    baseline: str
+    ledger: dict[str, float]
+    unassigned: float
+    gap: float
+    audit: dict[str, int]
+    complete: bool
+    by_removal: bool
+    players: tuple[PlayerRelevance, ...]
+    layers: tuple[LayerRelevance, ...] = ()
+    image: ImageMap | None = None
+    tokens: tuple[TokenRelevance, ...] | None = None
+
+
+class Relevance(Tool[RelevanceResult]):
+    """Traces the target's score against the strongest other class back to the inputs.
+
+    A model without a module to trace is explained by its coefficients if it is linear, else by leaving out one input at
+    a time.
+    """
+
+    name = "relevance"
+    result = RelevanceResult
+
+    def run(self, ctx: Context) -> RelevanceResult:
+        encoded = ctx.subject.encode(ctx.case.input)
+        contrast = contrast_of(ctx, ctx.subject.logits(encoded.inputs))
+        table = reference_table(ctx)
+        background, baseline = background_of(ctx, table)
+        if ctx.subject.module is None:
+            found = _without_module(ctx, encoded, contrast, background)
+        else:
+            found = _traced(ctx, encoded, contrast, background if encoded.kind == "tabular" else None)
+        if not all(math.isfinite(v) for v in (found["score"], found["gap"], *found["ledger"].values())):
+            raise ArithmeticError("the model's score or its relevance is not a finite number")
+        units: Tensor = found.pop("units")
+        values = [float(units[list(player.index)].sum()) for player in encoded.players]
+        classes = ctx.case.model.output.classes
+        return RelevanceResult(
+            target=classes[contrast.target] if classes else None,
+            target_index=contrast.target,
+            foil=classes[contrast.foil] if contrast.foil is not None else None,
+            foil_index=contrast.foil,
+            baseline=baseline,
+            unassigned=float(units.sum()) - sum(values),
+            players=_ranked(ctx, encoded, values, table),
+            image=_image(encoded, units) if encoded.kind == "image" else None,
+            tokens=_tokens(encoded, values) if encoded.kind == "text" else None,
+            **found,
+        )
+
+    def claims(self, data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
+        return relevance_claims(data, ctx)
+
+    def parameters(self, ctx: Context) -> dict[str, Any]:
+        return {"seed": ctx.seed, "rules": ctx.rules}
+
+    def inputs(self, ctx: Context) -> dict[str, str]:
+        return reference_hashes(ctx)
+
+
+def _traced(ctx: Context, encoded: Encoded, contrast: Contrast, background: Tensor | None) -> dict[str, Any]:
+    """One pass of the tracer; relevance is summed over everything but the unit axis."""
+    from xagent.relevance import Target, Tracer
+
+    target = Target.value() if contrast.foil is None else Target.contrast(contrast.target, contrast.foil)
+    tracer = Tracer(ctx.subject.module, rules=ctx.rules, forward=ctx.subject.forward)
+    with ctx.subject.lock:
+        trace = tracer.trace(
+            encoded.inputs,
+            of=[encoded.traced],
+            target=target,
+            baseline=None if background is None else {encoded.traced: background},
+            layers=True,
+        )
+    ledger = {name: number(getattr(trace.ledger, name)) for name in LEDGER}
+    score, total = number(trace.score), number(trace.ledger.total)
+    return {
+        "method": f"relevance propagation with the rule set {ctx.rules!r}",
+        "status": trace.status,
+        "score": score,
+        "ledger": {**ledger, "residual": score - total},
+        "gap": number(trace.ledger.gap),
+        "audit": {str(op): int(count) for op, count in sorted(trace.audit.items())},
+        "complete": False,
+        "by_removal": False,
+        "layers": tuple(
+            LayerRelevance(name=name, sum=float(r.double().sum()), absolute=float(r.double().abs().sum()))
+            for name, r in trace.layers.items()
+        ),
+        "units": per_unit(encoded, trace.relevance[encoded.traced]),
+    }
+
+
+def per_unit(encoded: Encoded, relevance: Tensor) -> Tensor:
+    """(units,) float64: a column, a token (sum over its embedding) or a pixel (sum over its channels)."""
+    row = relevance[0].detach().cpu().double()
+    if encoded.kind == "text":
+        return row.sum(-1)
+    return row.sum(0).reshape(-1) if encoded.kind == "image" else row.reshape(-1)
+
+
+def _without_module(ctx: Context, encoded: Encoded, contrast: Contrast, background: Tensor) -> dict[str, Any]:
+    import torch
+
+    players = encoded.players
+    score_of = score_coalitions(ctx, encoded, contrast, background)
+    keep = ~torch.eye(len(players), dtype=torch.bool)
+    ends = torch.tensor([True, False])[:, None].expand(2, len(players))
+    scores = score_of(torch.cat([ends, keep]))
+    x, b = encoded.inputs[encoded.traced], background
+    units = torch.zeros(x[0].numel(), dtype=torch.float64)
+    coefficients = getattr(ctx.subject, "coefficients", None)
+    if coefficients is not None:
+        # (K, d): a linear model's own weights, exact for every order of removal.
+        weights = contrast.of(coefficients.double().T)
+        units += weights * (x - b)[0].reshape(-1).double()
+    else:
+        for player, effect in zip(players, scores[0] - scores[2:], strict=True):
+            units[player.index[0]] = effect
+    score, base = float(scores[0]), float(scores[1])
+    listed = float(units.sum())
+    residual = score - base - listed
+    return {
+        "method": "coefficients of a linear model" if coefficients is not None else "removal of one input at a time",
+        "status": "exact" if coefficients is not None else "audited",
+        "score": score,
+        "ledger": {**dict.fromkeys(LEDGER, 0.0), "inputs": listed, "baseline": base, "residual": residual},
+        "gap": abs(residual) / max(abs(score), 1e-12),
+        "audit": {},
+        "complete": coefficients is not None,
+        "by_removal": coefficients is None,
+        "units": units,
+    }
+
+
+def _ranked(
+    ctx: Context, encoded: Encoded, values: list[float], table: pd.DataFrame | None
+) -> tuple[PlayerRelevance, ...]:
+    """By falling magnitude; equal ones stay in the order of the input."""
+    total = sum(abs(v) for v in values)
+    order = sorted(range(len(values)), key=lambda i: (-abs(values[i]), i))
+    return tuple(
+        PlayerRelevance(
+            feature=encoded.players[i].feature,
+            label=_label(ctx, encoded, i),
+            relevance=values[i],
+            share=abs(values[i]) / total if total > 0 else None,
+            rank=rank,
+            typical=_typical(ctx, encoded.players[i].feature, table),
+        )
+        for rank, i in enumerate(order, 1)
+    )
+
+
+def _label(ctx: Context, encoded: Encoded, i: int) -> str:
+    player = encoded.players[i]
+    return ctx.card.feature(player.feature).label if encoded.kind == "tabular" else player.label
+
+
+def _typical(ctx: Context, feature: str, table: pd.DataFrame | None) -> Scalar:
+    """Median of a number, most frequent level otherwise (the first by name among equals)."""
+    if table is None or feature not in table.columns or not isinstance(ctx.case.input, TabularInput):
+        return None
+    import pandas as pd
+
+    column = table[feature].dropna()
+    value = ctx.case.input.values.get(feature)
+    if column.empty:
+        return None
+    numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if numeric and not is_category(value, ctx.card.feature(feature)):
+        median = float(column.median())
+        return median if math.isfinite(median) else None
+    counts = column.value_counts()
+    top = min(counts[counts == counts.max()].index, key=str)
+    plain = top.item() if hasattr(top, "item") else top
+    return plain if isinstance(plain, bool | int | float | str) else str(plain)
+
+
+def _image(encoded: Encoded, units: Tensor) -> ImageMap:
+    picture = encoded.inputs[encoded.traced][0].detach().cpu().double().mean(0)
+    height, width = picture.shape
+    spread = float(picture.max() - picture.min())
+    grey = (picture - picture.min()) / (spread if spread > 0 else 1.0)
+    return ImageMap(
+        height=height,
+        width=width,
+        pixels=[[round(v, 6) for v in row] for row in grey.tolist()],
+        map=units.reshape(height, width).tolist(),
+    )
+
+
+def _tokens(encoded: Encoded, values: list[float]) -> tuple[TokenRelevance, ...]:
+    return tuple(
+        TokenRelevance(text=player.label, relevance=value)
+        for player, value in zip(encoded.players, values, strict=True)
+    )
