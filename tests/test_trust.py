@@ -53,7 +53,7 @@ def test_exact_relevance_of_a_linear_model_is_strong_in_any_order_of_the_feature
     assert found.gap == pytest.approx(0, abs=1e-9)
     assert [order[p] for p in found.evidence.cited] == [0, 2, 3, 5], "strongest drivers towards the outcome, in order"
     assert found.evidence.flips is True
-    assert found.evidence.keep_share == pytest.approx(6.5 / 3.8)
+    assert found.evidence.keep_share == pytest.approx(7.0 / 4.3)
 
 
 @pytest.mark.parametrize("kind", ["random", "shuffled", "negated"])
@@ -149,6 +149,13 @@ def test_when_nothing_speaks_for_the_outcome_nothing_is_cited():
     assert found.evidence.state == "nothing cited"
     assert found.evidence.keep_share is None
     assert (found.level, found.weakest) == ("fair", "evidence")
+
+
+def test_no_share_of_a_margin_that_is_hardly_there():
+    on_the_line = measured(linear(WEIGHTS, -3.8 + 1e-3), WEIGHTS)
+    assert on_the_line.evidence.keep_share is None
+    assert on_the_line.evidence.random_share is None
+    assert on_the_line.evidence.flips is True
 
 
 def test_equal_inputs_leave_the_evidence_test_without_an_answer():

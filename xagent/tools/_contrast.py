@@ -68,11 +68,11 @@ def reference_table(ctx: Context) -> pd.DataFrame | None:
     return read_table(resolve_file(ctx.case, ctx.case.reference.path, "reference.path"), "reference")
 
 
-def background_of(ctx: Context, table: pd.DataFrame | None) -> tuple[Tensor, str]:
+def background_of(ctx: Context, encoded: Encoded, table: pd.DataFrame | None) -> tuple[Tensor, str]:
     """What takes the place of an input that is not there, shaped like it, and its name in words."""
     if table is None or ctx.case.reference is None:
-        return ctx.subject.background(), ZEROS
-    return ctx.subject.background(ctx.subject.encode_table(table)), ctx.case.reference.name
+        return ctx.subject.background(encoded=encoded), ZEROS
+    return ctx.subject.background(ctx.subject.encode_table(table), encoded), ctx.case.reference.name
 
 
 def score_coalitions(

@@ -47,12 +47,12 @@ def relevance_claims(data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
     yield claim("audit.count", "count", sum(data.audit.values()), "/audit", "model")
 
     signs = [_sign(p) for p in data.players]
+    weighed = any(signs)  # without any relevance there is nothing to have a share of
     yield claim("features.count", "count", len(data.players), "/players")
     for word, sign in (("for", 1), ("against", -1)):
         yield claim(f"{word}.count", "count", signs.count(sign), "/players", sign=sign)
-        shares = [p.share for p, s in zip(data.players, signs, strict=True) if s == sign]
-        if data.players and data.players[0].share is not None:
-            total = min(sum(s for s in shares if s is not None), 1.0)
+        if weighed:
+            total = min(sum(p.share for p, s in zip(data.players, signs, strict=True) if s == sign), 1.0)
             yield claim(f"{word}.share", "share", total, "/players", sign=sign, scale="share")
 
     for n, player in enumerate(data.players[:MOST_DRIVERS]):
@@ -63,7 +63,7 @@ def relevance_claims(data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
         yield claim(
             f"{key}.effect", "effect", player.relevance, f"{at}/relevance", scale=scale, unit=unit, sign=sign, **own
         )
-        if player.share is not None:
+        if weighed:
             yield claim(f"{key}.share", "share", player.share, f"{at}/share", scale="share", **own)
         yield claim(f"{key}.rank", "rank", player.rank, f"{at}/rank", **own)
         yield claim(f"{key}.direction", "category", _DIRECTION[sign], f"{at}/relevance", sign=sign, **own)
@@ -99,4 +99,4 @@ def _comparison(value: Scalar, typical: Scalar, levels: bool) -> tuple[str, Any]
 
 def _sign(player: PlayerRelevance) -> Any:
     """Towards the target, against it or, below the rounding of the sum, neither."""
-    return 0 if player.share is None or player.share < 1e-9 else sign_of(player.relevance)
+    return 0 if player.share < 1e-9 else sign_of(player.relevance)

@@ -32,13 +32,13 @@ LEDGER = ("inputs", "baseline", "biases", "positions", "constants", "softmax", "
 
 
 class PlayerRelevance(Result):
-    """One input: its signed relevance towards the target, its share of the sum of magnitudes (None when all are zero)
+    """One input: its signed relevance towards the target, its share of the sum of magnitudes (0 when all are zero)
     and its rank by magnitude, 1 first. typical: median or most frequent value of the reference population."""
 
     feature: str
     label: str
     relevance: float
-    share: float | None
+    share: float
     rank: int
     typical: Scalar = None
 
@@ -108,7 +108,7 @@ class Relevance(Tool[RelevanceResult]):
         encoded = ctx.subject.encode(ctx.case.input)
         contrast = contrast_of(ctx, ctx.subject.logits(encoded.inputs))
         table = reference_table(ctx)
-        background, baseline = background_of(ctx, table)
+        background, baseline = background_of(ctx, encoded, table)
         if ctx.subject.module is None:
             found = _without_module(ctx, encoded, contrast, background)
         else:
@@ -227,7 +227,7 @@ def _ranked(
             feature=encoded.players[i].feature,
             label=_label(ctx, encoded, i),
             relevance=values[i],
-            share=abs(values[i]) / total if total > 0 else None,
+            share=abs(values[i]) / total if total > 0 else 0.0,
             rank=rank,
             typical=_typical(ctx, encoded.players[i].feature, table),
         )

@@ -30,8 +30,8 @@ CITED = 4
 class TrustResult(Result):
     """What `xagent.trust.assess_trust` found; every number is None when it does not exist, and `absent` says why.
 
-    cited: features named as reasons, strongest first. keep_share: part of the change from the background that they
-    bring back alone. background_name: what the removed inputs are replaced by.
+    cited: features named as reasons, strongest first. keep_share: part of the margin that stays when only they do.
+    background_name: what the removed inputs are replaced by.
     """
 
     level: Literal["strong", "fair", "limited", "do not rely"]
@@ -77,7 +77,7 @@ class Trust(Tool[TrustResult]):
             raise NotApplicable("There is no relevance whose reliability could be measured.")
         encoded = ctx.subject.encode(ctx.case.input)
         table = reference_table(ctx)
-        background, name = background_of(ctx, table)
+        background, name = background_of(ctx, encoded, table)
         listed = {player["feature"]: player["relevance"] for player in found.data["players"]}
         outside = _outside(ctx, encoded, background, table)
         answer = assess_trust(
@@ -197,7 +197,7 @@ def _absent(answer: Any, manifold_known: bool) -> Iterator[tuple[str, str]]:
     if answer.evidence.state != "tested":
         yield "evidence", why[answer.evidence.state]
     if answer.evidence.cited and answer.evidence.keep_share is None:
-        yield "keep_share", "Taken together the inputs do not move the score towards the outcome."
+        yield "keep_share", "The score lies too close to the threshold for shares of its margin."
     if answer.evidence.cited and answer.evidence.flips is None:
         yield "flips", "There is no decision threshold to cross."
     if answer.ratio is None:

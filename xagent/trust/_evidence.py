@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 CONTROLS = 8
+LEAST_MARGIN = 0.1
+"""Smallest margin, in standard deviations of the scores that were seen, of which shares are stated."""
 _TIE = 1e-6
 
 
@@ -20,11 +22,13 @@ _TIE = 1e-6
 class Evidence:
     """What happens when only the cited inputs stay, and when they go.
 
-    cited: positions of the players named as reasons for the outcome, strongest first. keep_share: part of the change
-    f(x) - f(background) that they bring back alone, 1 = all of it (it can exceed 1 when the others speak against);
-    None when the inputs do not move the score towards the outcome. random_share: the same for control sets of the same
-    size, on average. flips: whether removing them reverses the decision; None without a decision. random_flips: share
-    of the controls whose removal does. beaten: share of the controls that they beat in keeping and removing together.
+    cited: positions of the players named as reasons for the outcome, strongest first. keep_share: part of the margin
+    that stays when only they do, the margin being the distance of the score from the threshold, towards the outcome, or
+    without a threshold from the background's score. It exceeds 1 when the others speak against the outcome and is
+    negative when the decision turns; None when the margin is too small to be divided. random_share: the same for
+    control sets of the same size, on average. flips: whether removing the cited players reverses the decision; None
+    without a decision. random_flips: share of the controls whose removal does. beaten: share of the controls that they
+    beat in keeping and removing together.
     state: `tested`, or why the test says nothing.
     """
 
@@ -69,9 +73,9 @@ def evidence_test(
     scores = score_fn(torch.cat([sets, ~sets])).double()
     kept, removed = scores[: len(sets)], scores[len(sets) :]
 
-    change = sign * (full - background)
-    noise = _TIE * max(abs(full), abs(background))
-    shares = (sign * (kept - background) / change).tolist() if change > noise else None
+    start = background if threshold is None else threshold
+    margin, spread = sign * (full - start), float(torch.cat([scores, scores.new_tensor([full, background])]).std())
+    shares = (sign * (kept - start) / margin).tolist() if margin > LEAST_MARGIN * spread else None
     flipped = [(float(s) >= threshold) != (full >= threshold) for s in removed] if threshold is not None else None
     found = Evidence(
         cited,
