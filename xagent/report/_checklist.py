@@ -10,6 +10,8 @@ from typing import Any
 
 from xagent.evidence import Claim, Ledger
 from xagent.law import Checklist, LawField, Source, day
+from xagent.narrative import format_claim
+from xagent.personas import Persona
 
 NOT_PROVIDED = "Not provided"
 FURTHER = "further entries stand in the evidence"
@@ -21,17 +23,18 @@ def fill_checklist(
     case: Mapping[str, Any],
     card: Mapping[str, Any],
     ledger: Ledger,
-    persona: Any,
+    persona: Persona,
     verification: Mapping[str, Any] | None,
     manifest: Mapping[str, Any] | None,
 ) -> list[dict[str, Any]]:
     """One row for each field of the checklist, in its order.
 
-    A row is `{id, field, state, value, articles, source, claims}`: state `provided | missing | not_applicable`; value a
-    text of labelled parts, never blank; articles as they are printed; source the paths that gave the parts (or should
-    have); claims the ids of the claims that are shown. A field is provided when every needed part is there, and at
-    least one. case and card are the JSON forms of `Case` and `SystemCard`; persona needs `name` and decides what may
-    be seen; verification and manifest may be None or lack keys. Only values of these arguments are printed.
+    A row is `{id, field, state, value, articles, mandatory, source, claims}`: state `provided | missing |
+    not_applicable`; value a text of labelled parts, never blank; articles as they are printed; mandatory whether
+    binding law asks for it; source the paths that gave the parts (or should have); claims the ids of the claims that
+    are shown. A field is provided when every needed part is there, and at least one.
+    case and card are the JSON forms of `Case` and `SystemCard`; persona decides what may be seen and how exactly;
+    verification and manifest may be None or lack keys. Only values of these arguments are printed.
     """
     evidence = _Evidence(
         roots={
@@ -39,9 +42,9 @@ def fill_checklist(
             "card": card,
             "verification": verification or {},
             "manifest": manifest or {},
-            "persona": {key: getattr(persona, key, None) for key in ("name", "title", "language")},
+            "persona": {"name": persona.name, "title": persona.title, "language": persona.language},
         },
-        ledger=ledger.visible_to(str(getattr(persona, "name", persona))),
+        ledger=ledger.visible_to(persona.name),
         persona=persona,
     )
     return [_row(field, checklist, evidence) for field in checklist.fields]
@@ -57,7 +60,7 @@ def count_states(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 class _Evidence:
     roots: Mapping[str, Mapping[str, Any]]
     ledger: Ledger
-    persona: Any
+    persona: Persona
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def _row(field: LawField, checklist: Checklist, evidence: _Evidence) -> dict[str
         "state": state,
         "value": value,
         "articles": checklist.cited(field),
+        "mandatory": field.mandatory,
         "source": ", ".join(part.source.path for part in (given if complete else parts)),
         "claims": sorted({key for part in given for key in part.claims}),
     }
@@ -147,18 +151,11 @@ def _claim(claim: Claim, evidence: _Evidence) -> str:
     return _plain(format_claim(claim, _policy(claim), evidence.persona))
 
 
-def _policy(claim: Claim) -> str:
-    if claim.kind == "share" or claim.scale == "share":
-        return "percent(1)"
-    if claim.scale == "probability" and claim.kind == "compare":
-        return "points(1)"
-    if claim.scale == "probability":
-        return "percent(1)"
+def _policy(claim: Claim) -> str | None:
+    """Texts whole (a hash has more characters than a name may show), times to the minute, the rest as the reader's."""
     if claim.kind == "time":
-        return "date"
-    if isinstance(claim.value, float):
-        return f"round({3 if claim.decimals is None else claim.decimals})"
-    return "exact"
+        return "time"
+    return "text" if claim.kind == "text" else None
 
 
 def _texts(node: Any, path: Sequence[str]) -> Iterator[str]:
@@ -194,16 +191,16 @@ def _plain(value: Any) -> str:
         return ", ".join(f"{key} {text}" for key, text in pairs if text)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(text for item in value if (text := _plain(item)))
-    text = " ".join(str(value).split())
+    # control and format characters could hide text or change its direction
+    kept = (" " if char.isspace() else char for char in str(value) if char.isspace() or _shows(char))
+    text = " ".join("".join(kept).split())
     return text if any(unicodedata.category(char)[0] in "LNPS" for char in text) else ""
+
+
+def _shows(char: str) -> bool:
+    return unicodedata.category(char) not in ("Cc", "Cf", "Cs")
 
 
 def _limited(items: Sequence[str], limit: int) -> str:
     shown = list(items[:limit]) + ([FURTHER] if len(items) > limit else [])
     return " · ".join(shown)
-
-
-def format_claim(claim: Claim, policy: str, persona: Any) -> str:
-    """Stand-in."""
-    unit = f" {claim.unit}" if claim.unit else ""
-    return f"{_plain(claim.value)}{unit}"
