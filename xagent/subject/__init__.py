@@ -2,3 +2,26 @@
 
 In: a Case. Out: a Subject that encodes raw values, predicts, and offers the units a reason can name.
 """
+
+from xagent.subject._arrays import ImageSubject, TabularSubject
+from xagent.subject._encoder import TabularEncoder, load_encoder
+from xagent.subject._image import ImageEncoder
+from xagent.subject._load import Reproduced, load_subject, reproduce
+from xagent.subject._subject import Subject
+from xagent.subject._text import TextSubject
+from xagent.subject._units import Encoded, Player
+
+__all__ = [
+    "Encoded",
+    "ImageEncoder",
+    "ImageSubject",
+    "Player",
+    "Reproduced",
+    "Subject",
+    "TabularEncoder",
+    "TabularSubject",
+    "TextSubject",
+    "load_encoder",
+    "load_subject",
+    "reproduce",
+]

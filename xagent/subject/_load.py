@@ -1,0 +1,167 @@
+"""From a case to its loaded model: paths, hashes, format, and one look at what the model answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from xagent.case import Case, resolve_file, sha256_of
+from xagent.errors import InvalidCase, ModelMismatch
+from xagent.subject._arrays import ImageSubject, TabularSubject
+from xagent.subject._encoder import TabularEncoder, load_encoder
+from xagent.subject._subject import HashState, Subject, chosen_device
+from xagent.subject._text import TextSubject
+from xagent.subject._torch_export import load_exported
+from xagent.subject._transformers import WEIGHTS, load_transformer
+
+
+def load_subject(case: Case, *, device: str = "auto", allow_mismatch: bool = False) -> Subject:
+    """The model that the case names, ready to be explained. No code from its files is run.
+
+    device: `auto`, `cpu` or `cuda`. Raises InvalidCase for a file that is unsafe, broken or does not fit the case,
+    ModelMismatch when its sha256 is not the one the case states (unless `allow_mismatch`), ConfigurationFault when the
+    device does not exist.
+    """
+    place = chosen_device(device)
+    path = resolve_file(case, case.model.path, "model.path")
+    subject = _transformer(case, path, place, allow_mismatch)
+    subject = subject or _exported(case, path, place, allow_mismatch)
+    _probe(subject)
+    return subject
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """What the model answers now. label: the class with the highest score, None for a regression. score: of the
+    case's target on the case's scale."""
+
+    label: str | None
+    score: float
+
+
+def reproduce(case: Case, subject: Subject) -> Reproduced:
+    """Run the case's input again: the label and score to hold against the recorded prediction."""
+    logits = subject.logits(subject.encode(case.input).inputs)
+    recorded = case.prediction
+    target = subject.target_index(recorded.target or recorded.label) if subject.classes else None
+    score = float(subject.score(logits, target, recorded.scale)[0])
+    return Reproduced(subject.classes[int(logits[0].argmax())] if subject.classes else None, score)
+
+
+def _exported(case: Case, path: Path, device: torch.device, allow_mismatch: bool) -> Subject:
+    kind, reference = case.input.kind, case.model
+    if kind == "text":
+        raise InvalidCase(
+            "model.format: a torch-export model takes rows or images, not text.",
+            "Give a transformers folder (model.format 'transformers').",
+        )
+    if reference.encoder is None:
+        raise InvalidCase("model.encoder is missing.", "Name the JSON file that turns raw values into tensors.")
+    encoder_path = resolve_file(case, reference.encoder, "model.encoder")
+    encoder = load_encoder(encoder_path)
+    if encoder.kind != kind:
+        raise InvalidCase(
+            f"model.encoder: {encoder_path.name} encodes {encoder.kind} input, the case holds {kind}.",
+            "Name the encoder of this model.",
+        )
+    # The hash is compared before anything in the file is looked at closely, because a wrong file is best named as
+    # such, and again for the bytes that were really loaded.
+    _hash_state(case, sha256_of(path) if path.is_file() else "", path.name, allow_mismatch)
+    shape = (encoder.width,) if isinstance(encoder, TabularEncoder) else encoder.shape
+    module, dtype, digest = load_exported(path, device, shape)
+    state = _hash_state(case, digest, path.name, allow_mismatch)
+    hashes = {"model": digest, "encoder": sha256_of(encoder_path)}
+    if isinstance(encoder, TabularEncoder):
+        return TabularSubject(
+            module, reference.output, device=device, dtype=dtype, sha256=hashes, hash_state=state, encoder=encoder
+        )
+    return ImageSubject(
+        module,
+        reference.output,
+        device=device,
+        dtype=dtype,
+        sha256=hashes,
+        hash_state=state,
+        encoder=encoder,
+        resolve=lambda relative, field: resolve_file(case, relative, field),
+    )
+
+
+def _transformer(case: Case, path: Path, device: torch.device, allow_mismatch: bool) -> Subject | None:
+    if case.model.format != "transformers":
+        return None
+    if case.input.kind != "text":
+        raise InvalidCase(
+            f"model.format: a transformers model takes text, the case holds {case.input.kind} input.",
+            "Export the model with torch.export (model.format 'torch-export').",
+        )
+    weights = path / WEIGHTS
+    digest = sha256_of(weights) if weights.is_file() else ""
+    state = _hash_state(case, digest, f"{path.name}/{WEIGHTS}", allow_mismatch) if digest else "cannot tell"
+    module, tokenizer, limit = load_transformer(path, device, case.model.output)
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    subject = TextSubject(
+        module,
+        case.model.output,
+        device=device,
+        dtype=dtype,
+        sha256={
+            "model": digest,
+            "config": sha256_of(path / "config.json"),
+            "tokenizer": sha256_of(path / "tokenizer.json"),
+        },
+        hash_state=state,
+        tokenizer=tokenizer,
+        limit=limit,
+    )
+    _check_embeddings(subject)
+    return subject
+
+
+def _hash_state(case: Case, digest: str, name: str, allow_mismatch: bool) -> HashState:
+    stated = case.model.sha256
+    if stated is None:
+        return "cannot tell"
+    if stated == digest:
+        return "ok"
+    if allow_mismatch:
+        return "deviation"
+    raise ModelMismatch(
+        f"model.sha256: the case names {stated[:12]}…, but {name} has {digest[:12]}….",
+        "Give the model that made the prediction, or pass --allow-mismatch to explain this one.",
+    )
+
+
+def _probe(subject: Subject) -> None:
+    """One forward, so that an output that does not fit the case is found at loading and named there."""
+    inputs = (
+        subject.encode_texts(["a"])[0].inputs if isinstance(subject, TextSubject) else {"input": subject.background()}
+    )
+    try:
+        subject.logits(inputs)
+    except InvalidCase:
+        raise
+    except Exception as error:  # whatever the network trips over
+        raise InvalidCase(
+            f"model.path: the model fails on a plain input ({type(error).__name__}: {str(error)[:200]}).",
+            "Check that the encoder is the model's own.",
+        ) from error
+
+
+@torch.no_grad()
+def _check_embeddings(subject: TextSubject) -> None:
+    """Relevance is traced to embeddings, so the model must answer from them as it answers from token ids."""
+    assert subject.module is not None
+    text = "a b"
+    encoded = subject.encode_texts([text])[0]
+    ids = subject.token_ids(text)
+    with subject.lock:
+        direct = subject.forward({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+        traced = subject.forward(encoded.inputs)
+    if not torch.allclose(direct.float(), traced.float(), rtol=1e-3, atol=1e-4):
+        raise InvalidCase(
+            "model.path: the model answers differently when it is given embeddings instead of token ids.",
+            "Such an architecture cannot be traced to its words.",
+        )

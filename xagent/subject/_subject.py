@@ -1,0 +1,210 @@
+"""The model under explanation, behind one face for rows, images and texts."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import BoolTensor, Tensor, nn
+
+from xagent.case import ImageInput, OutputSpec, TabularInput, TextInput
+from xagent.errors import ConfigurationFault, InvalidCase, UsageFault
+from xagent.subject._units import Encoded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 512
+Input = TabularInput | TextInput | ImageInput
+HashState = Literal["ok", "deviation", "cannot tell"]
+
+
+class Subject(ABC):
+    """One loaded model with its encoder.
+
+    kind: tabular, text or image. output: what its numbers mean. classes: names in output order, empty for a regression.
+    device, dtype: where and in which precision it computes. sha256: hash of each file it was made from, by role
+    (`model`, `encoder`). hash_state: the model file against the case's `model.sha256`; `cannot tell` when none is
+    stated. module: the network, in inference mode, for the tracer; None when the model is no torch module.
+    lock: held by every call that runs the model, so that tools in threads never see each other's hooks.
+    """
+
+    kind: str
+
+    def __init__(
+        self,
+        module: nn.Module | None,
+        output: OutputSpec,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        sha256: dict[str, str] | None = None,
+        hash_state: HashState = "cannot tell",
+    ) -> None:
+        self.module = module
+        self.output = output
+        self.classes = tuple(output.classes)
+        self.device = device
+        self.dtype = dtype
+        self.sha256 = dict(sha256 or {})
+        self.hash_state: HashState = hash_state
+        self.lock = threading.RLock()
+
+    @abstractmethod
+    def encode(self, input: Input) -> Encoded:
+        """One raw input as tensors. Raises InvalidCase that names the feature and the mend."""
+
+    @abstractmethod
+    def background(self, reference: Tensor | None = None, encoded: Encoded | None = None) -> Tensor:
+        """What "not there" looks like: (1, ...), broadcastable to the traced tensor.
+
+        Rows and images: the mean of `reference` (n, ...), zeros when there is none. Texts: the mask token's embedding
+        (pad or unk when the tokenizer has no mask), with the special tokens of `encoded` left as they are.
+        """
+
+    def encode_table(self, frame: pd.DataFrame, field: str = "reference") -> Tensor:
+        """Rows of a table as (n, d). Raises InvalidCase, naming `field`."""
+        raise InvalidCase(f"{field}: the model takes no table.", f"It takes {self.kind} input.")
+
+    def encode_images(self, path: Path, field: str = "reference") -> Tensor:
+        """Images of an npz file as (n, C, H, W). Raises InvalidCase, naming `field`."""
+        raise InvalidCase(f"{field}: the model takes no images.", f"It takes {self.kind} input.")
+
+    def encode_texts(self, texts: list[str]) -> list[Encoded]:
+        """Many texts, one Encoded each. Raises InvalidCase."""
+        raise InvalidCase("input: the model takes no text.", f"It takes {self.kind} input.")
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Differentiable scores (batch, K): logits; [0, z] for output kind `logit`; (batch, 1) for `value`.
+
+        The caller holds `lock` when hooks or modes are in play.
+        """
+        return self._shaped(self._call(inputs))
+
+    @torch.no_grad()
+    def logits(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Scores (batch, K) without gradients, on the CPU in float32 (float64 for a float64 model), in chunks."""
+        size = max(len(tensor) for tensor in inputs.values())
+        parts = []
+        with self.lock:
+            for start in range(0, size, CHUNK):
+                chunk = {name: tensor[start : start + CHUNK].to(self.device) for name, tensor in inputs.items()}
+                parts.append(self.forward(chunk).cpu())
+        result = torch.cat(parts)
+        return result if result.dtype == torch.float64 else result.float()
+
+    def score(self, logits: Tensor, target: int | None = None, scale: str = "probability") -> Tensor:
+        """One number a row (batch,), float64, of what the case calls its score.
+
+        scale `probability`: softmax over (batch, K); `logit`: the target's logit, or for output kind `logit` z signed
+        towards the target; `value`: the regression's value. target is needed unless the model has one output.
+        """
+        logits = logits.double()
+        if scale == "value" or self.output.kind == "value":
+            if self.output.kind != "value" or scale != "value":
+                raise UsageFault(f"A score on the scale {scale!r} does not fit output kind {self.output.kind!r}.")
+            return logits[:, 0]
+        if target is None:
+            raise UsageFault("A classification's score needs the class it is about.")
+        if scale == "probability":
+            return logits.softmax(dim=1)[:, target]
+        if scale != "logit":
+            raise UsageFault(f"There is no scale {scale!r}.", "Use probability, logit or value.")
+        return logits[:, target] - logits[:, 1 - target] if self.output.kind == "logit" else logits[:, target]
+
+    def target_index(self, name: str | None) -> int:
+        """Place of a class among the outputs; 0 for a regression."""
+        if self.output.kind == "value":
+            return 0
+        if name not in self.classes:
+            raise InvalidCase(f"The model has no class {name!r}.", f"Its classes are {', '.join(self.classes)}.")
+        return self.classes.index(name)
+
+    def ablate(
+        self, encoded: Encoded, keep: BoolTensor | Tensor, background: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Inputs of batch m in which the players not kept take the background's positions.
+
+        keep: (m, P) booleans in the order of `encoded.players`. background: as `background()` gives it.
+        """
+        traced = encoded.inputs[encoded.traced]
+        base = self.background(encoded=encoded) if background is None else background
+        base = base.to(traced).expand_as(traced)
+        units = self._units(encoded)
+        owner = torch.zeros(len(encoded.players), units, dtype=torch.bool)
+        for place, player in enumerate(encoded.players):
+            owner[place, list(player.index)] = True
+        removed = ((~keep.bool().cpu()).float() @ owner.float() > 0).to(traced.device)  # (m, units)
+        mask = self._mask(removed, traced)
+        result = {
+            name: tensor.expand(len(keep), *tensor.shape[1:])
+            for name, tensor in encoded.inputs.items()
+            if name != encoded.traced
+        }
+        result[encoded.traced] = torch.where(mask, base, traced)
+        return result
+
+    def _units(self, encoded: Encoded) -> int:
+        """How many positions the traced tensor has along the unit axis."""
+        return encoded.inputs[encoded.traced].shape[1]
+
+    def _mask(self, removed: Tensor, traced: Tensor) -> Tensor:
+        """(m, units) as booleans that broadcast against the traced tensor."""
+        return removed.reshape(len(removed), -1, *([1] * (traced.ndim - 2)))
+
+    def _call(self, inputs: dict[str, Tensor]) -> Any:
+        if self.module is None:
+            raise UsageFault("This model is no torch module.")
+        return self.module(**inputs)
+
+    def _shaped(self, raw: Any) -> Tensor:
+        """The model's answer as (batch, K), checked against the output that the case describes."""
+        answer = tensor_of(raw)
+        if self.output.kind == "logits":
+            if answer.ndim == 2 and answer.shape[1] == len(self.classes):
+                return answer
+        elif answer.ndim == 1 or (answer.ndim == 2 and answer.shape[1] == 1):
+            column = answer.reshape(-1, 1)
+            return column if self.output.kind == "value" else torch.cat([torch.zeros_like(column), column], dim=1)
+        wanted = f"(batch, {len(self.classes)})" if self.output.kind == "logits" else "(batch, 1) or (batch,)"
+        raise InvalidCase(
+            f"model.output: the model answers with shape {tuple(answer.shape)}, not {wanted}.",
+            f"Correct kind ({self.output.kind!r}) or classes.",
+        )
+
+
+def tensor_of(raw: Any) -> Tensor:
+    """The scores in what a model returns: a tensor, `.logits`, a dictionary with `logits`, or a tuple's first item."""
+    if isinstance(raw, Tensor):
+        return raw
+    if isinstance(getattr(raw, "logits", None), Tensor):
+        return raw.logits  # type: ignore[no-any-return]
+    items = (
+        [raw["logits"]] if isinstance(raw, dict) and "logits" in raw else list(raw) if isinstance(raw, tuple) else []
+    )
+    if items and isinstance(items[0], Tensor):
+        return items[0]
+    raise InvalidCase(f"model.output: the model answers with a {type(raw).__name__}.", "It must return a tensor.")
+
+
+def chosen_device(device: str) -> torch.device:
+    """`auto` (CUDA when there is one), `cpu` or `cuda`. Raises ConfigurationFault."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cpu":
+        return torch.device("cpu")
+    if device == "cuda" or device.startswith("cuda:"):
+        if torch.cuda.is_available():
+            return torch.device(device)
+        raise ConfigurationFault(
+            "The device 'cuda' was asked for, but torch finds no CUDA device.", "Use --device cpu."
+        )
+    raise ConfigurationFault(f"There is no device {device!r}.", "Use auto, cpu or cuda.")
+
+
+Resolve = Callable[[str, str], Path]
+"""From a path in the case and the field it stands in to a file that may be read."""
