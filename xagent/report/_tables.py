@@ -1,0 +1,149 @@
+"""Tables: every figure of a chart stands here too, as text with the id of its claim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xagent.evidence import canonical_json
+from xagent.report._cells import Cell, Facts, duration
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption; the first cell of each row is its header. mono: columns printed in fixed pitch."""
+
+    id: str
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    mono: Sequence[int] = ()
+
+
+NOTHING = Cell("\u2013")
+
+
+def drivers_table(facts: Facts, rows: Sequence[int], *, plain: bool) -> Table:
+    """Inputs by the size of their influence, with the signed effect on the model's own scale unless `plain`."""
+    typical = facts.claim(f"relevance.driver.{rows[0]}.typical") if rows else None
+    baseline = typical.baseline if typical else None
+    columns = {"name": "Input", "value": "Value", "typical": "Typical", "direction": "Direction", "share": "Share"}
+    if not plain:
+        columns["effect"] = "Effect"
+    kept = [key for key in columns if key == "name" or _any(facts, rows, key)]
+    body = [[facts.cell(f"relevance.driver.{n}.{key}") or NOTHING for key in kept] for n in rows]
+    caption = f"Influence of each input. Typical: {baseline}" if baseline else "Influence of each input"
+    return Table("drivers", caption, [columns[key] for key in kept], body)
+
+
+def _any(facts: Facts, rows: Sequence[int], key: str) -> bool:
+    return any(f"relevance.driver.{n}.{key}" in facts for n in rows)
+
+
+_BUDGET = {
+    "inputs": "All inputs together",
+    "baseline": "Score of the baseline",
+    "biases": "Biases of the model",
+    "positions": "Positions",
+    "constants": "Constants",
+    "softmax": "Attention normalisation",
+    "unhandled": "Operations without a rule",
+    "residual": "Residual",
+}
+
+
+def budget_table(facts: Facts) -> Table:
+    """Where the explained score comes from (the conservation ledger)."""
+    rows = _rows(facts, [(f"relevance.ledger.{key}", label) for key, label in _BUDGET.items()])
+    rows += _rows(facts, [("relevance.score", "Explained score"), ("relevance.gap", "Gap, relative")])
+    return Table("budget", "Conservation: parts of the explained score", ["Part", "Amount"], rows)
+
+
+_TRUST = {
+    "level": "Level, the worst of all checks",
+    "weakest": "Weakest check",
+    "ceiling": "Ceiling of the method",
+    "fidelity": "Fidelity when inputs are removed",
+    "ratio": "Removal of cited against random inputs",
+    "cited.count": "Cited inputs",
+    "keep.share": "Margin kept by cited inputs alone",
+    "random.share": "Margin kept by as many random inputs",
+    "remove.flips": "Removing the cited inputs flips the outcome",
+    "agreement": "Agreement with single removals",
+    "off_manifold": "Removals that look unlike real inputs",
+    "gap": "Gap of conservation",
+}
+
+
+def trust_table(facts: Facts) -> Table:
+    rows = _rows(facts, [(f"trust.{key}", label) for key, label in _TRUST.items()])
+    return Table("trust", "How far the explanation holds, measured on this prediction", ["Check", "Result"], rows)
+
+
+def _rows(facts: Facts, keys: Iterable[tuple[str, str]]) -> list[list[Cell]]:
+    cells = ((label, facts.cell(key)) for key, label in keys)
+    return [[Cell(label), cell] for label, cell in cells if cell is not None]
+
+
+def drift_table(facts: Facts) -> Table:
+    rows = []
+    for key in facts.ids("drift.feature."):
+        if key.endswith(".effect"):
+            stem = key.removesuffix(".effect")
+            cells = [facts.cell(f"{stem}.{part}") for part in ("effect", "p", "shift")]
+            rows.append([facts.feature(stem.split(".")[2], key), *(cell or NOTHING for cell in cells)])
+    rows.sort(key=lambda row: -(facts.number(row[1].claim) or 0.0))
+    return Table("drift", "Inputs that have shifted", ["Input", "Effect", "p, adjusted", "Shift of the median"], rows)
+
+
+def deviation_table(facts: Facts) -> Table:
+    rows = []
+    for key in facts.ids("deviation.feature."):
+        if key.endswith(".kind"):
+            stem = key.removesuffix(".kind")
+            part = stem.split(".")[2]
+            cells = [facts.cell(k) for k in (key, f"input.{part}.value", f"{stem}.minimum", f"{stem}.maximum")]
+            rows.append([facts.feature(part, key), *(cell or NOTHING for cell in cells)])
+    return Table("deviation", "Unusual inputs", ["Input", "Why", "Value", "Least known", "Most known"], rows)
+
+
+def steps_table(steps: Sequence[dict[str, Any]]) -> Table:
+    rows = []
+    for step in steps:
+        again = "repeated" if step.get("retry") else str(step.get("status") or "")
+        texts = (step["name"], step.get("kind") or "", duration(step["start_offset"]), duration(step["seconds"]), again)
+        rows.append([Cell(str(text), "", place in (2, 3)) for place, text in enumerate(texts)])
+    return Table("steps", "Steps of the process", ["Step", "Kind", "Began after", "Took", "Status"], rows)
+
+
+def artifacts_table(artifacts: Sequence[dict[str, Any]]) -> Table:
+    rows = [
+        [Cell(a["tool"]), Cell(a["version"]), Cell(_status(a)), Cell(a["sha256"])] for a in artifacts
+    ]  # fmt: skip
+    return Table("artifacts", "Evidence that this report rests on", ["Tool", "Version", "Status", "SHA-256"], rows, [3])
+
+
+def _status(artifact: dict[str, Any]) -> str:
+    words = {"ok": "done", "failed": "failed", "not_applicable": "does not apply"}[artifact["status"]]
+    return f"{words}: {artifact['why']}" if artifact["why"] else words
+
+
+def parameters_table(artifacts: Sequence[dict[str, Any]]) -> Table:
+    """What was chosen for every tool that ran."""
+    rows = [
+        [Cell(artifact["tool"]), Cell(name), Cell(canonical_json(value))]
+        for artifact in artifacts
+        for name, value in sorted(artifact["parameters"].items())
+    ]
+    return Table("parameters", "Parameters", ["Tool", "Name", "Value"], rows, [2])
+
+
+def manifest_table(manifest: dict[str, Any]) -> Table:
+    rows = [[Cell(f"Input: {role}"), Cell(digest)] for role, digest in manifest["inputs"].items()]
+    rows += [[Cell(part.capitalize()), Cell(manifest[part])] for part in ("claims", "findings", "narrative", "template")]
+    rows += [[Cell(f"Seed: {name}" if name != "seed" else "Seed"), Cell(str(seed))]
+             for name, seed in manifest["seeds"].items()]  # fmt: skip
+    versions = ", ".join(f"{name}\u00a0{version}" for name, version in manifest["versions"].items())
+    rows.append([Cell("Versions"), Cell(versions)])
+    return Table("manifest", "Manifest", ["What", "SHA-256 or value"], rows, [1])

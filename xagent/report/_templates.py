@@ -1,0 +1,72 @@
+"""Where the templates lie, and the environment that fills them in: everything from a case is text, never markup."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from xagent.errors import ConfigurationFault
+
+
+@cache
+def template_root() -> Path:
+    """The folder of templates: inside the installed package, or at the root of a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "_templates", package.parent / "templates"):
+        if (folder / "report" / "report.html.j2").is_file():
+            return folder
+    raise ConfigurationFault("The report's templates are missing.", "Reinstall the package.")
+
+
+@cache
+def template_sha256() -> str:
+    """SHA-256 over names and contents of every file that shapes a report, fonts included."""
+    root = template_root()
+    digest = hashlib.sha256()
+    for path in sorted(p for part in ("report", "fonts") for p in (root / part).rglob("*") if p.is_file()):
+        if path.suffix in (".j2", ".css", ".woff2"):
+            name = path.relative_to(root).as_posix()
+            digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+@cache
+def environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(template_root() / "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=neutral,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+_JOINERS = "\u200c\u200d"  # shape letters in Persian and in Indic scripts, change no order
+_SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"
+
+
+def neutral(value: object) -> object:
+    """Text whose order and layout cannot be changed from inside: control and bidirectional marks become U+FFFD.
+
+    Markup made by our own templates passes unchanged; None prints as nothing.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return "".join(_neutral(c) for c in value)
+
+
+def _neutral(char: str) -> str:
+    if char in _SPACES:
+        return " "
+    if char in _JOINERS:
+        return char
+    return "\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn") else char

@@ -1,0 +1,277 @@
+"""From a report's data to what its page shows: text, cells, charts and tables, in reading order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from xagent.errors import XagentError
+from xagent.evidence import Ledger
+from xagent.narrative import Narrative, format_claim
+from xagent.personas import Persona
+from xagent.report._cells import STATES, Cell, Facts
+from xagent.report._charts import Chart, drift_chart, drivers_chart, margin_chart, timeline_chart
+from xagent.report._heat import image_chart, word_marks
+from xagent.report._tables import (
+    Table,
+    artifacts_table,
+    budget_table,
+    deviation_table,
+    drift_table,
+    drivers_table,
+    manifest_table,
+    parameters_table,
+    steps_table,
+    trust_table,
+)
+
+Json = dict[str, Any]
+
+
+class View:
+    """What the templates read. data: a report (`xagent.report/1`), nothing else."""
+
+    def __init__(self, data: Json) -> None:
+        self.data = data
+        self.persona = Persona.model_validate(data["persona"])
+        self.ledger = Ledger.from_public(data["claims"])
+        self.facts = Facts(self.ledger, self.persona)
+        self.words = Narrative.model_validate(data["narrative"])
+        self.artifacts = {a["tool"]: a["data"] for a in data["artifacts"] if a["status"] == "ok"}
+        self.alts = {f.id: f.alt.text for f in self.words.figures if f.id in self.persona.charts}
+        self.plain = self.persona.voice == "plain"
+        self.drivers = self._driver_rows()
+
+    # -- head -----------------------------------------------------------------------------------------------------
+
+    @property
+    def title(self) -> str:
+        """Title of the document."""
+        case = self.data["case"]
+        return f"{case.get('title') or case['id']}: report for the {self.persona.title.lower()}"
+
+    @property
+    def headline(self) -> Cell:
+        """What was decided, in words; a regression's figure."""
+        for key in ("decision.label", "decision.outcome", "decision.score"):
+            if cell := self.facts.cell(key):
+                return cell
+        return Cell(self.data["case"]["id"])
+
+    @property
+    def eyebrow(self) -> Cell:
+        return self.facts.cell("system.name") or Cell(str(self.data["case"]["system"].get("name") or "Prediction"))
+
+    @property
+    def meta(self) -> list[tuple[str, Cell]]:
+        found = [
+            ("Case", self.facts.cell("case.id") or Cell(self.data["case"]["id"])),
+            ("About", self.facts.cell("case.subject")),
+            ("Decided", self.facts.cell("case.decided_at")),
+            ("Model", self._joined("model.name", "model.version")),
+            ("Reader", Cell(self.persona.title)),
+        ]
+        return [(label, cell) for label, cell in found if cell is not None]
+
+    def _joined(self, *keys: str) -> Cell | None:
+        cells = [cell for key in keys if (cell := self.facts.cell(key))]
+        return Cell(" ".join(cell.text for cell in cells), " ".join(cell.claim for cell in cells)) if cells else None
+
+    @property
+    def measures(self) -> list[tuple[str, Cell]]:
+        score, limit = self._score_words
+        labels = ((score, "score"), (limit, "threshold"), ("Margin", "margin"))
+        return [(label, cell) for label, key in labels if (cell := self.facts.cell(f"decision.{key}"))]
+
+    @property
+    def _score_words(self) -> tuple[str, str]:
+        words = self.persona.vocabulary
+        limit = words.get("limit", "limit" if self.plain else "threshold")
+        return words.get("score", "score").capitalize(), limit.capitalize()
+
+    @property
+    def checks(self) -> list[Json]:
+        """The state of each question, in a word, a mark and a tone."""
+        return [check for row in _CHECKS if (check := self._check(*row))]
+
+    def _check(self, label: str, key: str, words: dict[str, str]) -> Json | None:
+        value = self.facts.value(key)
+        if not isinstance(value, str):
+            return None
+        tone = STATES.get(value) or _LEVELS.get(value, "unknown")
+        word = words.get(value) or _STATE_WORDS.get(value, value)
+        return {"label": label, "cell": Cell(word, key), "tone": tone, "mark": _MARKS[tone]}
+
+    # -- body -----------------------------------------------------------------------------------------------------
+
+    @property
+    def warnings(self) -> list[Json]:
+        return [self._finding(f) for f in self.words.warnings]
+
+    @property
+    def notices(self) -> list[Json]:
+        return [self._finding(f) for f in self.words.findings]
+
+    @property
+    def margin(self) -> Chart | None:
+        return margin_chart(self.facts, self.alts["margin"], self._score_words) if "margin" in self.alts else None
+
+    @property
+    def sections(self) -> list[Json]:
+        """Sections of the narrative in the reader's order, each with the charts and tables of its blocks."""
+        plans = {plan.id: plan for plan in self.persona.sections}
+        sections = []
+        for section in self.words.sections:
+            blocks = plans[section.id].blocks if section.id in plans else ()
+            exhibits = [exhibit for block in blocks for exhibit in self._exhibits(block)]
+            tables = [t for block in blocks for t in self._tables(block) if t.id in self.persona.tables and t.rows]
+            if section.sentences or exhibits or tables:
+                words = [self._parts(sentence) for sentence in section.sentences]
+                sections.append({"id": section.id, "title": section.title, "sentences": words,
+                                 "exhibits": exhibits, "tables": tables})  # fmt: skip
+        return sections
+
+    def _exhibits(self, block: str) -> Iterator[Json]:
+        if block == "drivers":
+            yield from self._relevance_exhibits()
+        elif block == "drift" and "drift" in self.alts:
+            if chart := drift_chart(self.facts, self.alts["drift"]):
+                yield {"chart": chart, "table": drift_table(self.facts), "title": "Inputs that have shifted"}
+        elif block == "process" and "timeline" in self.alts:
+            steps = self.artifacts.get("telemetry", {}).get("steps") or []
+            if chart := timeline_chart(steps, self.alts["timeline"]):
+                yield {"chart": chart, "table": steps_table(steps), "title": "Steps of the process"}
+
+    def _relevance_exhibits(self) -> Iterator[Json]:
+        relevance = self.artifacts.get("relevance", {})
+        target = self.facts.text("relevance.target") or self.headline.text
+        if "heatmap" in self.alts:
+            alt = self.alts["heatmap"]
+            if relevance.get("image"):
+                strongest = None if self.plain else self.facts.cell("relevance.driver.1.effect")
+                chart = image_chart(relevance["image"], alt)
+                yield {"chart": chart, "table": None, "title": "Where the model looked", "strongest": strongest,
+                       "target": target}  # fmt: skip
+            elif words := word_marks(relevance, self.facts):
+                yield {"words": words, "alt": alt, "table": None, "title": "Words in their place", "target": target}
+        if "drivers" in self.alts and self.drivers:
+            chart = drivers_chart(self.facts, self.alts["drivers"], self.drivers, shares=self.plain, target=target)
+            table = drivers_table(self.facts, self.drivers, plain=self.plain)
+            yield {"chart": chart, "table": table, "title": "What moved the score"}
+
+    def _tables(self, block: str) -> Iterator[Table]:
+        if block == "trust":
+            yield trust_table(self.facts)
+        elif block == "budget":
+            yield budget_table(self.facts)
+        elif block == "deviation":
+            yield deviation_table(self.facts)
+        elif block == "method":
+            yield parameters_table(self.data["artifacts"])
+
+    # -- tail -----------------------------------------------------------------------------------------------------
+
+    @property
+    def appendix(self) -> list[Table]:
+        if not self.persona.appendix:
+            return []
+        return [artifacts_table(self.data["artifacts"]), manifest_table(self.data["manifest"])]
+
+    @property
+    def checklist(self) -> Json | None:
+        """Rows with their count by state; None for readers who get none."""
+        rows = self.data["checklist"]
+        if not rows or not self.persona.checklist:
+            return None
+        states = [row["state"] for row in rows]
+        counts = {state: states.count(state) for state in sorted(set(states), key=lambda s: (s != "provided", s))}
+        return {"rows": rows, "total": len(rows), "counts": counts}
+
+    @property
+    def snippet(self) -> list[str]:
+        """Lines of Python that make this report again."""
+        if not self.persona.code:
+            return []
+        manifest = self.data["manifest"]
+        seeds = "".join(f", {name}={value}" for name, value in manifest["seeds"].items())
+        return [
+            f"import xagent  # {manifest['versions'].get('xagent', '')}".rstrip(" #"),
+            "",
+            f'report = xagent.explain("case.json", persona="{self.persona.name}"{seeds})',
+            f'assert report.data["manifest"]["claims"] == "{manifest["claims"]}"',
+        ]
+
+    @property
+    def checked(self) -> Json:
+        """How many sentences and figures were verified, and whether a language model worded any."""
+        every = self.words.sentences()
+        return {
+            "sentences": len(every),
+            "figures": sum(len(sentence.tokens) for sentence in every),
+            "by_llm": any(sentence.author == "llm" for sentence in every),
+        }
+
+    # -- words ----------------------------------------------------------------------------------------------------
+
+    def _finding(self, finding: Any) -> Json:
+        return {"severity": finding.severity, "id": finding.finding, "parts": self._parts(finding.sentence)}
+
+    def _parts(self, sentence: Any) -> list[tuple[str, str]]:
+        """The sentence as (text, claim id) pieces; plain words have no claim."""
+        tokens = [(self._token_text(token.claim, token.policy), token.claim) for token in sentence.tokens]
+        return list(parts_of(sentence.frame, sentence.text, tokens))
+
+    def _token_text(self, claim: str, policy: str) -> str:
+        try:
+            return format_claim(self.ledger[claim], policy, self.persona)
+        except (KeyError, XagentError):
+            return ""
+
+    def _driver_rows(self) -> list[int]:
+        """Ranks to show: the strongest for and against within the reader's limits, in order of strength."""
+        limits = self.persona.limits
+        room = {"for": limits.max_for, "against": limits.max_against, "neither": 0}
+        chosen, n = [], 1
+        while (effect := self.facts.number(f"relevance.driver.{n}.effect")) is not None:
+            tone = "for" if effect > 0 else "against" if effect < 0 else "neither"
+            if room[tone] > 0:
+                room[tone] -= 1
+                chosen.append(n)
+            n += 1
+        return chosen
+
+
+_MARKS = {"ok": "\u2713", "deviation": "!", "unknown": "?", "absent": "\u2013"}
+_LEVELS = {"strong": "ok", "fair": "ok", "limited": "unknown", "do not rely": "deviation"}
+_STATE_WORDS = {"cannot tell": "Cannot tell", "not supplied": "Not supplied", "ok": "As expected", "deviation": "Deviates"}
+_CHECKS: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("Prediction", "reproduction.state", {"ok": "Reproduced", "deviation": "Not reproduced"}),
+    ("Explanation", "trust.level", {"strong": "Strong", "fair": "Fair", "limited": "Limited", "do not rely": "Do not rely"}),
+    ("This input", "deviation.state", {"ok": "Usual", "deviation": "Unusual"}),
+    ("Recent inputs", "drift.state", {"ok": "No shift found", "deviation": "Shifted"}),
+    ("Process", "telemetry.state", {"ok": "No fault found", "deviation": "Faults found"}),
+)  # fmt: skip
+
+
+def parts_of(frame: str, text: str, tokens: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """A sentence cut into (text, claim id) pieces that add up to the text exactly.
+
+    The frame says where each token stands. When frame and text do not agree, tokens are sought in the text from left
+    to right, and one that is not found stays plain: the text itself is never changed.
+    """
+    fixed = re.split(r"⟦[^⟧]*⟧", frame)
+    if len(fixed) == len(tokens) + 1 and text == fixed[0] + "".join(t + f for (t, _), f in zip(tokens, fixed[1:], strict=True)):
+        yield fixed[0], ""
+        for token, after in zip(tokens, fixed[1:], strict=True):
+            yield token
+            yield after, ""
+        return
+    at = 0
+    for token, claim in tokens:
+        found = text.find(token, at) if token else -1
+        if found >= 0:
+            yield text[at:found], ""
+            yield token, claim
+            at = found + len(token)
+    yield text[at:], ""
