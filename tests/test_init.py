@@ -1,4 +1,4 @@
-"""From a model file and a table to a case that loads, encodes and reproduces, or to one clear error and nothing else."""
+"""From a model file and a table to a case that loads and reproduces, or to one clear error and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xagent._bring_table import feature_cards, split_unit
 from xagent.bring import check_case, init_case, live_case
 from xagent.case import RecordedPrediction, TabularInput, load_card, load_case
 from xagent.errors import InvalidCase, UsageFault, XagentError
-from xagent.subject import load_subject
+from xagent.subject import load_subject, reproduce
 
 WHEN = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 HOSTILE = ["income_eur", "size (mm)", "<b>bold</b>", "=1+1", "a/b~c", "⟦x|exact⟧", "ütf ⚖", "../etc"]
@@ -153,6 +153,41 @@ def test_images(made: Path, tmp_path: Path) -> None:
     out = bring(made, tmp_path / "case", "pixels.pt2", reference="images.npz", row=4, classes=["a", "b", "c"])
     case = load_case(out / "case.json")
     assert load_subject(case, device="cpu").encode(case.input).inputs["input"].shape == (1, 1, 2, 4)
+
+
+def test_a_text_model_and_its_telemetry(fixtures: Path, tmp_path: Path) -> None:
+    triage = fixtures / "triage"
+    (tmp_path / "mail.txt").write_text("I was charged twice, please refund me", encoding="utf-8")
+    init_case(
+        triage / "model",
+        triage / "reference.jsonl",
+        input=tmp_path / "mail.txt",
+        telemetry=triage / "telemetry.jsonl",
+        out=tmp_path / "case",
+        decided_at=WHEN,
+    )
+    case = load_case(tmp_path / "case" / "case.json")
+    config = json.loads((triage / "model" / "config.json").read_text(encoding="utf-8"))
+    assert list(case.model.output.classes) == [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
+    assert reproduce(case, load_subject(case, device="cpu")).score == pytest.approx(case.prediction.score, abs=1e-6)
+    assert case.telemetry is not None
+    assert {path.suffix for path in (tmp_path / "case" / "model").iterdir()} <= {".json", ".safetensors", ".txt"}
+
+
+def test_an_encoder_beside_the_model_is_taken(fixtures: Path, tmp_path: Path) -> None:
+    """A fixture's own recorded prediction comes back when its row is brought anew."""
+    diagnosis = fixtures / "diagnosis"
+    known = load_case(diagnosis / "case.json")
+    (tmp_path / "row.json").write_text(known.input.model_dump_json(), encoding="utf-8")
+    out = tmp_path / "case"
+    classes = known.model.output.classes
+    init_case(
+        diagnosis / "model.pt2", diagnosis / "reference.csv", input=tmp_path / "row.json", out=out, classes=classes
+    )
+    brought = load_case(out / "case.json")
+    assert brought.prediction.label == known.prediction.label
+    assert brought.prediction.score == pytest.approx(known.prediction.score, abs=1e-5)
+    assert "encoder.json:" not in (out / "notes.txt").read_text(encoding="utf-8")
 
 
 def test_a_regression_says_so(made: Path, tmp_path: Path) -> None:
