@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -183,9 +184,12 @@ def init(
     row: Annotated[int | None, typer.Option(help="Row of the reference to explain (from 0).")] = None,
     input_: Annotated[Path | None, typer.Option("--input", help="JSON of the input to explain.")] = None,
     telemetry: Annotated[Path | None, typer.Option(help="OTLP trace of the prediction.")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="Encoder of raw values, JSON.")] = None,
+    classes: Annotated[str, typer.Option(help="Class names in the order of the outputs, with commas.")] = "",
+    threshold: Annotated[float | None, typer.Option(help="Threshold that the score is compared with.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the case.")] = Path("case"),
     check: Annotated[Path | None, typer.Option(help="List what is still missing in this folder.")] = None,
-    decided_at: Annotated[str | None, typer.Option(help="When it was decided, ISO 8601; default: now.")] = None,
+    decided_at: Annotated[datetime | None, typer.Option(help="When it was decided, ISO 8601; default: now.")] = None,
 ) -> None:
     """Make a case from a model and its reference data, or list what only a person can still fill in."""
     from xagent.bring import check_case, init_case
@@ -193,14 +197,24 @@ def init(
     if check is not None:
         gaps = check_case(check)
         for gap in gaps:
-            print(f"{gap.field:28} {gap.what}  [{'; '.join(gap.articles)}]")
+            print(f"{gap.path}\n    {gap.asked_for}  [{'; '.join(gap.articles)}]")
         print(f"{len(gaps)} fields are missing." if gaps else "Nothing is missing.")
         return
     if model is None or reference is None:
         raise UsageFault("xagent init needs MODEL and --reference.", "See xagent init --help.")
-    for path in init_case(
-        model, reference, row=row, input=input_, telemetry=telemetry, out=output, decided_at=decided_at
-    ):
+    written = init_case(
+        model,
+        reference,
+        out=output,
+        row=row,
+        input=input_,
+        telemetry=telemetry,
+        encoder=encoder,
+        classes=[part.strip() for part in classes.split(",") if part.strip()],
+        threshold=threshold,
+        decided_at=decided_at,
+    )
+    for path in written:
         print(path)
 
 
