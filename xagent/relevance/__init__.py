@@ -1,0 +1,25 @@
+"""Relevance of inputs: which part of a score came from where, conserved to float precision. Knows torch, nothing else.
+
+In: a model, its inputs, a target. Out: a `Trace` with signed relevance, the `Ledger` of the score and an audit.
+"""
+
+from . import _rules_conserving, _rules_linear  # noqa: F401 - importing them fills the table
+from ._errors import RelevanceError
+from ._ledger import Ledger
+from ._step import Step, carries
+from ._table import RULE_SETS, RuleSet, register
+from ._target import Target
+from ._tracer import Trace, Tracer
+
+__all__ = [
+    "RULE_SETS",
+    "Ledger",
+    "RelevanceError",
+    "RuleSet",
+    "Step",
+    "Target",
+    "Trace",
+    "Tracer",
+    "carries",
+    "register",
+]

@@ -1,0 +1,85 @@
+"""Where the explained score went: the account of one trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+ENTRIES = ("inputs", "baseline", "biases", "positions", "constants", "softmax", "unhandled")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The explained score of every sample, item by item; each field has shape (batch,), float64, on the CPU.
+
+    inputs + baseline + biases + positions + constants + softmax + unhandled = total, which is the score up to `gap`.
+
+    inputs: relevance of the traced inputs, (x - baseline) * gradient summed.
+    baseline: baseline * gradient summed; the part that the baseline explains.
+    biases: of linear, convolution and normalisation layers, and of other one-dimensional parameters that are added.
+    positions: what an embedding table adds (positions, token types).
+    constants: every other addend that does not depend on the traced inputs.
+    softmax: what a softmax adds as a constant, or keeps under rules that pass relevance through it.
+    unhandled: what operations without a rule gained or lost; their names are in the audit.
+    gap: |score - total| / max(|score|, a thousandth of all entries' absolute sum).
+    """
+
+    inputs: Tensor
+    baseline: Tensor
+    biases: Tensor
+    positions: Tensor
+    constants: Tensor
+    softmax: Tensor
+    unhandled: Tensor
+    total: Tensor
+    score: Tensor
+    gap: Tensor
+
+    def sample(self, index: int = 0) -> dict[str, float]:
+        """The account of one sample as plain floats."""
+        return {field.name: float(getattr(self, field.name)[index]) for field in fields(self)}
+
+
+def balance(entries: dict[str, Tensor], score: Tensor) -> Ledger:
+    """Close the account: entries (batch,) by name, score (batch,)."""
+    total = torch.stack([entries[name] for name in ENTRIES]).sum(0)
+    volume = torch.stack([entries[name].abs() for name in ENTRIES]).sum(0)
+    scale = torch.maximum(score.abs(), 1e-3 * volume).clamp(min=torch.finfo(torch.float64).tiny)
+    return Ledger(**entries, total=total, score=score, gap=(score - total).abs() / scale)
+
+
+class Books:
+    """Collects bookings while the gradient flows: one hook per addend, summed per sample at once."""
+
+    def __init__(self) -> None:
+        self.batch = 1
+        self.entries: dict[str, list[Tensor]] = {}
+        self.uneven = False  # a booking could not be split by sample: the tensor's first dimension is not the batch
+
+    def add(self, entry: str, gradient: Tensor, value: Tensor | float) -> None:
+        """Book <gradient, value>; value broadcasts against gradient. Masked infinities without gradient count zero."""
+        wide = gradient.float() if gradient.dtype.itemsize < 4 else gradient
+        self.post(entry, torch.where(gradient == 0, 0, wide * value))
+
+    def post(self, entry: str, amounts: Tensor) -> None:
+        """Book amounts (batch, ...), summed per sample."""
+        self.entries.setdefault(entry, []).append(self.per_sample(amounts))
+
+    def per_sample(self, amounts: Tensor) -> Tensor:
+        """(batch, ...) -> (batch,), summed in float64 where the device has it."""
+        wide = torch.float32 if amounts.device.type == "mps" else torch.float64
+        if self.batch > 1 and (amounts.dim() == 0 or amounts.shape[0] != self.batch):
+            self.uneven = True
+            return (amounts.detach().sum(dtype=wide) / self.batch).expand(self.batch)
+        return amounts.detach().reshape(self.batch, -1).sum(1, dtype=wide)
+
+    def total(self, entry: str) -> Tensor:
+        """One entry (batch,), float64 on the CPU; zero where nothing was booked."""
+        nothing = torch.zeros(self.batch, dtype=torch.float64)
+        return sum((part.cpu().double() for part in self.entries.get(entry, [])), nothing)
+
+    def closed(self) -> dict[str, Tensor]:
+        """All entries of the ledger."""
+        return {name: self.total(name) for name in ENTRIES}

@@ -1,0 +1,174 @@
+"""The one function mode: sees every torch operation of one ordinary forward and applies the table of rules to it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from types import FunctionType
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, resolve_name
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from ._errors import RelevanceError
+from ._ledger import Books
+from ._step import Step, carries
+from ._table import OUT_OF_PLACE, RuleSet, spellings
+
+EMBEDDINGS = frozenset(spellings("embedding") + spellings("embedding_bag"))
+
+# questions about a tensor and its bookkeeping: no relevance passes, and the tensor itself must be the one asked
+QUESTIONS = frozenset({"__get__", "__set__", "size", "dim", "stride", "numel", "register_hook", "retain_grad",
+                       "requires_grad_", "is_floating_point", "is_complex", "is_contiguous", "__len__", "__hash__",
+                       "__bool__", "item", "tolist", "__format__", "__repr__", "data_ptr", "get_device", "_assert",
+                       "detach", "detach_", "numpy", "is_nonzero", "__contains__", "__float__", "__int__"})  # fmt: skip
+
+
+class TraceMode(TorchFunctionMode):
+    """While active, every operation is traced by its rule. Nothing is patched; outside the `with` nothing changes."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        super().__init__()
+        self.rules = rules
+        self.books = Books()
+        self.audit: dict[str, int] = {}
+        self.marks: Any = WeakTensorKeyDictionary()  # tensor -> note
+        self.finished = False
+
+    def __torch_function__(
+        self, operation: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(operation, "__name__", "") in QUESTIONS:
+            return operation(*args, **kwargs)
+        leaves = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        if not any(carries(x) for x in leaves):
+            return self._constant(operation, args, kwargs, leaves)
+        if self.finished:
+            raise RelevanceError(
+                "The model recomputes its forward during the gradient (checkpointing), which would falsify the trace.",
+                "Switch gradient checkpointing off.",
+            )
+        plain, args, kwargs, in_place = _out_of_place(operation, args, kwargs)
+        rule = self.rules.get(plain)
+        if rule is None:
+            if _is_composite(operation):
+                with self:
+                    return opened(operation)(*args, **kwargs)
+            rule = _in_place_unhandled if _ends_in_place(operation) else _unhandled
+        if not in_place:
+            return rule(Step(self, plain, args, kwargs), *args, **kwargs)
+        target = args[0]
+        args = (target.clone(), *args[1:])
+        target.copy_(rule(Step(self, plain, args, kwargs), *args, **kwargs))
+        return target
+
+    def _constant(self, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any], leaves: list[Tensor]) -> Any:
+        """An operation on constants; what it makes of positions is still a position."""
+        y = operation(*args, **kwargs)
+        note = "positions" if operation in EMBEDDINGS else next((self.marks[x] for x in leaves if x in self.marks), "")
+        if not note and leaves and all(_is_bias(x) for x in leaves):
+            note = "biases"
+        if note:
+            self.note(y, note)
+        return y
+
+    def finish(self, _: Tensor) -> None:
+        """The gradient has begun: from now on nothing may be traced."""
+        self.finished = True
+
+    def note(self, y: Any, note: str) -> None:
+        """Note the origin of every tensor in y."""
+        for x in tree_leaves(y):
+            if isinstance(x, Tensor) and not isinstance(x, nn.Parameter):
+                self.marks[x] = note
+
+    def origin(self, addend: Any) -> str:
+        """The ledger entry of a constant that is added: biases, positions, softmax or constants."""
+        if isinstance(addend, Tensor):
+            if _is_bias(addend):
+                return "biases"
+            note = self.marks.get(addend, "constants")
+            return note if note in ("biases", "positions", "softmax") else "constants"
+        return "constants"
+
+    def origin_of(self, tree: Any) -> str:
+        """The ledger entry of the first constant in a tree of arguments that has one of its own."""
+        origins = [self.origin(x) for x in tree_leaves(tree) if isinstance(x, Tensor) and not x.requires_grad]
+        return next((entry for entry in origins if entry != "constants"), "constants")
+
+    def count(self, operation: Callable[..., Any]) -> None:
+        """Name an operation in the audit."""
+        name = resolve_name(operation) or str(getattr(operation, "__name__", operation))
+        self.audit[name] = self.audit.get(name, 0) + 1
+
+
+def _is_bias(x: Tensor) -> bool:
+    return isinstance(x, nn.Parameter) and x.dim() == 1
+
+
+def _unhandled(step: Step, *args: Any, **kwargs: Any) -> Any:
+    return step.unhandled()
+
+
+def _in_place_unhandled(step: Step, *args: Any, **kwargs: Any) -> Any:
+    """Works on a copy that is written back, so that the relevance before and after can be told apart."""
+
+    def on_a_copy(x: Tensor, *rest: Any, **options: Any) -> Any:
+        return step.operation(x.clone(), *rest, **options)
+
+    on_a_copy.__name__ = step.operation.__name__
+    args[0].copy_(Step(step.mode, on_a_copy, args, kwargs).unhandled())
+    return args[0]
+
+
+def _ends_in_place(operation: Callable[..., Any]) -> bool:
+    name = getattr(operation, "__name__", "").split(".")[0]
+    return name.endswith("_") and not name.endswith("__")
+
+
+def _out_of_place(operation: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Callable[..., Any], Any, Any, bool]:
+    """The out-of-place twin of an operation, and whether the result must be written into the first argument."""
+    if operation in OUT_OF_PLACE:
+        return OUT_OF_PLACE[operation], args, kwargs, True
+    signature = _signature(operation)
+    if signature is None:
+        return operation, args, kwargs, False
+    bound = signature.bind(*args, **kwargs)
+    in_place = bool(bound.arguments.pop("inplace", False))
+    return operation, bound.args, bound.kwargs, in_place
+
+
+@lru_cache(maxsize=1024)
+def _signature(operation: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature of a python-level operation with an `inplace` flag (`F.relu(x, inplace=True)`)."""
+    if not isinstance(operation, FunctionType) or "inplace" not in operation.__code__.co_varnames:
+        return None
+    return inspect.signature(operation)
+
+
+def _is_composite(operation: Callable[..., Any]) -> bool:
+    """Whether the operation is written in python from smaller ones that can be traced one by one."""
+    return isinstance(operation, FunctionType) and any(
+        name.startswith("has_torch_function") for name in operation.__code__.co_names
+    )
+
+
+@lru_cache(maxsize=1024)
+def opened(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """A private copy of a python composite that runs its body instead of offering itself to the mode again."""
+    assert isinstance(operation, FunctionType)
+    inside = dict(operation.__globals__)
+    for name in operation.__code__.co_names:
+        if name.startswith("has_torch_function"):
+            inside[name] = _never
+    copy = FunctionType(operation.__code__, inside, operation.__name__, operation.__defaults__, operation.__closure__)
+    copy.__kwdefaults__ = operation.__kwdefaults__
+    return copy
+
+
+def _never(*_: object) -> bool:
+    return False

@@ -1,0 +1,252 @@
+"""Rules of the set `conserving`: every operation hands on exactly the relevance it receives, less booked constants.
+
+Gates share a product by halves, attention weights and normalising scales are constants. Each rule is the formula of its
+docstring, written as a backward: the relevance of x is x * gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._step import Step, carries
+from ._table import register
+
+ACTIVATIONS = (
+    "gelu silu mish tanh elu selu celu relu6 hardtanh hardswish erf tanhshrink softsign softshrink hardshrink "
+    "threshold square pow float_power clamp clamp_min clamp_max clip sin tan asin atan arctan sinh asinh arcsinh atanh "
+    "expm1 log1p sigmoid expit hardsigmoid softplus logsigmoid log_sigmoid cosh special_expit special_erf nan_to_num "
+    "rad2deg deg2rad"
+)
+CONSTANTS = (
+    "exp exp2 sqrt rsqrt reciprocal log log2 log10 std var std_mean var_mean cos logsumexp logcumsumexp sign sgn round "
+    "floor ceil trunc heaviside erfc softmin gumbel_softmax __rpow__ __rtruediv__ __rdiv__"
+)
+
+
+@register(*ACTIVATIONS.split())
+def activation(step: Step, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Identity rule: the gradient is (f(x) - f(0)) / x, f(0) is booked (Achtibat et al. 2024; Jafari et al. 2025).
+
+    At x = 0 it is f'(0). With f(0) != 0 (sigmoid) the value is noted as a gate: a product takes it as a constant.
+    Where f has no finite value and slope at zero (x ** -0.5), the result is a constant.
+    """
+    if not carries(input) or any(carries(x) for x in (*args, *kwargs.values())):
+        return step.value()
+    if any(isinstance(x, Tensor) and x.dim() for x in (*args, *kwargs.values())):
+        return step.unhandled()
+    at_zero, slope = _near_zero(step)
+    value = step.value()
+    if at_zero is None:
+        return value
+    x, y = input.detach(), value
+    if at_zero != 0:  # y - f(0) loses digits near zero
+        exact = torch.float64 if x.device.type != "mps" else torch.float32
+        with torch.no_grad():
+            x = x.to(exact)
+            y = step.operation(x, *args, **kwargs) - at_zero
+    ratio = torch.where(x == 0, slope, y / x).to(input.dtype if input.dtype.itemsize >= 4 else torch.float32)
+    result = step.carry(input, value, lambda gradient: gradient * ratio)
+    if at_zero != 0:
+        step.book(result, at_zero, "constants")
+        step.mark(result, "gate")
+    return result
+
+
+def _near_zero(step: Step) -> tuple[float | None, float]:
+    """f(0) and f'(0) of an elementwise operation, measured once; (None, 0) where they are not finite."""
+    key = repr((step.operation, step.args[1:], sorted(step.kwargs.items())))
+    if key not in _MEASURED:
+        h = 1e-4
+        with torch.no_grad():
+            probe = torch.tensor([-h, 0.0, h], dtype=torch.float64, device="cpu")
+            below, zero, above = step.operation(probe, *step.args[1:], **step.kwargs).tolist()
+        slope = (above - below) / (2 * h)
+        finite = all(abs(v) < 1e3 for v in (below, zero, above, slope))
+        _MEASURED[key] = (zero, slope) if finite else (None, 0.0)
+    return _MEASURED[key]
+
+
+_MEASURED: dict[str, tuple[float | None, float]] = {}
+
+
+@register(*CONSTANTS.split())
+def constant(step: Step, *args: Any, **kwargs: Any) -> Any:
+    """Normalisers and other f without a value at zero to refer to are constants (LN rule, Ali et al. 2022)."""
+    return step.value()
+
+
+@register("mul", "multiply", "__rmul__")
+def product(step: Step, input: Any, other: Any) -> Any:
+    """a b: half of the relevance to each factor (Jafari et al. 2025, half rule; Arras et al. 2019 for gates).
+
+    A gate (sigmoid) that meets another factor is a constant and the factor takes all.
+    """
+    if carries(input) and carries(other):
+        gates = step.marked(input, "gate"), step.marked(other, "gate")
+        if gates == (True, False):
+            return step.operation(input.detach(), other)
+        if gates == (False, True):
+            return step.operation(input, other.detach())
+        return step.operation(step.scaled(input, 0.5), step.scaled(other, 0.5))
+    return step.plain()
+
+
+@register("div", "divide", "true_divide", "__truediv__")
+def quotient(step: Step, input: Any, other: Any, **kwargs: Any) -> Any:
+    """a / b: b is a constant, a takes all."""
+    return step.operation(input, other.detach() if carries(other) else other, **kwargs)
+
+
+@register(
+    "matmul", "__rmatmul__", "mm", "bmm", "mv", "dot", "vdot", "inner", "outer", "kron", "tensordot", "chain_matmul"
+)
+def matrix_product(step: Step, input: Tensor, other: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """A B with both traced: half of the relevance to each (Achtibat et al. 2024)."""
+    if carries(input) and carries(other):
+        return step.operation(step.scaled(input, 0.5), step.scaled(other, 0.5), *args, **kwargs)
+    return step.plain()
+
+
+@register("addmm", "baddbmm", "addmv", "addbmm")
+def product_and_sum(
+    step: Step, input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1, **kwargs: Any
+) -> Any:
+    """beta * input + alpha * A B: the product as `matrix_product`; an untraced input is booked."""
+    both = carries(mat1) and carries(mat2)
+    a, b = (step.scaled(mat1, 0.5), step.scaled(mat2, 0.5)) if both else (mat1, mat2)
+    y = step.operation(input, a, b, beta=beta, alpha=alpha, **kwargs)
+    if not carries(input):
+        step.book(y, input, sign=beta)
+    return y
+
+
+@register(torch.einsum, "einsum")
+def einstein_sum(step: Step, equation: Any, *operands: Any, **kwargs: Any) -> Any:
+    """A product of n traced operands: 1/n of the relevance to each (uniform rule)."""
+    nested = len(operands) == 1 and isinstance(operands[0], (list, tuple))
+    factors = list(operands[0] if nested else operands)
+    traced = sum(carries(x) for x in factors)
+    factors = [step.scaled(x, 1 / traced) if traced > 1 else x for x in factors]
+    return step.operation(equation, factors, **kwargs) if nested else step.operation(equation, *factors, **kwargs)
+
+
+@register("softmax", "_softmax")
+def softmax(step: Step, *args: Any, **kwargs: Any) -> Any:
+    """Attention weights are constants (AH rule, Ali et al. 2022): all relevance goes through the values."""
+    return step.mark(step.value(), "softmax")
+
+
+@register("log_softmax", "_log_softmax")
+def log_softmax(step: Step, input: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Any:
+    """x - log sum exp(x): linear in x, the normaliser is a constant, booked as softmax."""
+    if dim is None:
+        return step.unhandled()
+    value = step.value()
+    y = step.carry(input, value, lambda gradient: gradient)
+    step.book(y, torch.logsumexp(input.detach(), dim, keepdim=True), "softmax", sign=-1)
+    return y
+
+
+@register("scaled_dot_product_attention")
+def attention(step: Step, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """softmax(Q K^T) V with constant weights (AH rule, Ali et al. 2022); the fused kernel stays in use."""
+    args = tuple(x.detach() if carries(x) else x for x in args)
+    kwargs = {name: x.detach() if carries(x) else x for name, x in kwargs.items()}
+    y = step.operation(query.detach(), key.detach(), value, *args, **kwargs)
+    return y if carries(y) else step.mark(y, "softmax")
+
+
+@register("layer_norm")
+def layer_norm(
+    step: Step,
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *args: Any,
+) -> Any:
+    """(x - mean) g / sigma + b: subtracting the mean is linear, sigma a constant (LN rule, Ali et al. 2022)."""
+    return _normalised(step, input, tuple(range(-len(normalized_shape), 0)), weight, bias, eps)
+
+
+@register("native_layer_norm")
+def layer_norm_decomposed(
+    step: Step, input: Tensor, normalized_shape: Any, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Any:
+    """As `layer_norm`, in the form of a decomposed export; returns (y, mean, rstd)."""
+    value, mean, rstd = step.value()
+    dims = tuple(range(-len(normalized_shape), 0))
+    return _normalised(step, input, dims, weight, bias, eps, value), mean, rstd
+
+
+def _normalised(
+    step: Step, x: Tensor, dims: Any, weight: Tensor | None, bias: Tensor | None, eps: float, value: Any = None
+) -> Tensor:
+    value = step.value() if value is None else value
+    if not carries(x) or carries(weight):
+        return step.unhandled()  # type: ignore[no-any-return]
+    with torch.no_grad():
+        wide = x.float() if x.dtype.itemsize < 4 else x
+        scale = torch.rsqrt(wide.var(dims, correction=0, keepdim=True) + eps)
+        scale = scale if weight is None else scale * weight
+
+    def back(gradient: Tensor) -> Tensor:
+        gradient = gradient * scale
+        return gradient - gradient.mean(dims, keepdim=True)
+
+    y = step.carry(x, value, back)
+    step.book(y, bias, "biases")
+    return y
+
+
+@register("rms_norm")
+def rms_norm(
+    step: Step, input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Any:
+    """x g / rms(x): the root mean square is a constant (LN rule, Ali et al. 2022)."""
+    dims = tuple(range(-len(normalized_shape), 0))
+    with torch.no_grad():
+        wide = input.float() if input.dtype.itemsize < 4 else input.detach()
+        floor = torch.finfo(input.dtype).eps if eps is None else eps
+        scale = torch.rsqrt(wide.square().mean(dims, keepdim=True) + floor)
+        scale = scale if weight is None else scale * weight
+    return step.carry(input, step.value(), lambda gradient: gradient * scale)
+
+
+@register(torch.group_norm, torch.ops.aten.group_norm.default, torch.nn.functional.group_norm)
+def group_norm(
+    step: Step,
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *args: Any,
+) -> Any:
+    """As `layer_norm`, over groups of channels."""
+    shape = (input.shape[0], num_groups, -1)
+    channels = (-1, *[1] * (input.dim() - 2))
+    with torch.no_grad():
+        groups = input.detach().reshape(shape)
+        groups = groups.float() if groups.dtype.itemsize < 4 else groups
+        scale = torch.rsqrt(groups.var(-1, correction=0, keepdim=True) + eps)
+
+    def back(gradient: Tensor) -> Tensor:
+        gradient = gradient if weight is None else gradient * weight.view(channels)
+        gradient = gradient.reshape(shape) * scale
+        return (gradient - gradient.mean(-1, keepdim=True)).reshape(input.shape)
+
+    y = step.carry(input, step.value(), back)
+    step.book(y, None if bias is None else bias.view(channels), "biases")
+    return y
+
+
+@register("glu")
+def gated_linear_unit(step: Step, input: Tensor, dim: int = -1) -> Any:
+    """a sigmoid(b), [a, b] = x: the gate is a constant, a takes all."""
+    gate = torch.sigmoid(input.detach().chunk(2, dim)[1])
+    return step.carry(input, step.value(), lambda g: torch.cat([g * gate, torch.zeros_like(g)], dim))

@@ -1,0 +1,206 @@
+"""Operations that plain autograd conserves: linear ones, and f(cx) = c f(x) for c > 0 (Euler: x f'(x) = f(x)).
+
+These hold in every rule set. What they add (biases, untraced operands) is booked, the gradient is torch's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._step import Step, carries
+from ._table import linear
+
+SHAPES = (
+    "view reshape view_as reshape_as flatten unflatten squeeze unsqueeze permute transpose swapaxes swapdims t numpy_T "
+    "adjoint mT movedim moveaxis contiguous clone alias lift_fresh expand expand_as repeat repeat_interleave tile "
+    "broadcast_to chunk split split_with_sizes tensor_split unbind select slice narrow index_select gather take "
+    "take_along_dim masked_select getitem index roll flip fliplr flipud rot90 diagonal diag diag_embed tril triu "
+    "unfold im2col fold col2im pixel_shuffle pixel_unshuffle to type _to_copy float double half bfloat16 cpu cuda "
+    "ravel iter as_strided channel_shuffle view_copy expand_copy permute_copy hsplit vsplit dsplit"
+)
+LINEAR = (
+    "neg negative sum mean nansum nanmean cumsum trace diff dropout dropout1d dropout2d dropout3d feature_dropout "
+    "native_dropout alpha_dropout avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
+    "adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d upsample_nearest1d upsample_nearest2d "
+    "upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d identity "
+    "positive sum_to_size real"
+)
+HOMOGENEOUS = (
+    "relu leaky_relu prelu rrelu abs absolute norm vector_norm linalg_vector_norm max_pool1d max_pool2d max_pool3d "
+    "max_pool2d_with_indices max_pool1d_with_indices max_pool3d_with_indices adaptive_max_pool1d adaptive_max_pool2d "
+    "adaptive_max_pool3d adaptive_max_pool2d_with_indices amax amin sort topk median kthvalue cummax cummin hypot"
+)
+AFFINE = (
+    "cat concat concatenate stack hstack vstack dstack column_stack where masked_fill masked_scatter pad "
+    "constant_pad_nd index_put index_copy index_add index_fill scatter scatter_add slice_scatter select_scatter "
+    "block_diag"
+)
+
+
+@linear(*SHAPES.split())
+def moved(step: Step, *args: Any, **kwargs: Any) -> Any:
+    """Values are moved or copied. What is noted about a tensor (a gate) holds for its views."""
+    y = step.plain()
+    note = step.mode.marks.get(args[0]) if args and isinstance(args[0], Tensor) else None
+    if note:
+        step.mode.note(y, note)
+    return y
+
+
+@linear(*LINEAR.split(), *HOMOGENEOUS.split())
+def unchanged(step: Step, *args: Any, **kwargs: Any) -> Any:
+    """Linear, or positively homogeneous: x * gradient conserves as it is (ReLU: Bach et al. 2015, LRP-0)."""
+    return step.plain()
+
+
+@linear(*AFFINE.split())
+def placed(step: Step, *args: Any, **kwargs: Any) -> Any:
+    """Traced values beside constants: what the constants contribute is booked."""
+    return step.affine()
+
+
+@linear("max", "min", "maximum", "minimum", "fmax", "fmin")
+def extreme(step: Step, *args: Any, **kwargs: Any) -> Any:
+    """The winner takes all; where a constant wins, the relevance ends there."""
+    operands = [x for x in args if isinstance(x, Tensor)]
+    return step.plain() if all(carries(x) for x in operands) else step.residual("constants")
+
+
+@linear("add", "__radd__")
+def add(step: Step, input: Any, other: Any, alpha: float = 1) -> Any:
+    """input + alpha * other; an untraced operand is booked."""
+    y = step.plain()
+    if not carries(input):
+        step.book(y, input)
+    if not carries(other):
+        step.book(y, other, sign=alpha)
+    return y
+
+
+@linear("sub", "subtract")
+def sub(step: Step, input: Any, other: Any, alpha: float = 1) -> Any:
+    """input - alpha * other; an untraced operand is booked."""
+    y = step.plain()
+    if not carries(input):
+        step.book(y, input)
+    if not carries(other):
+        step.book(y, other, sign=-alpha)
+    return y
+
+
+@linear("rsub", "__rsub__")
+def rsub(step: Step, input: Any, other: Any, alpha: float = 1) -> Any:
+    """other - alpha * input; an untraced operand is booked."""
+    y = step.plain()
+    if not carries(input):
+        step.book(y, input, sign=-alpha)
+    if not carries(other):
+        step.book(y, other)
+    return y
+
+
+@linear(
+    "mul",
+    "multiply",
+    "__rmul__",
+    "matmul",
+    "__rmatmul__",
+    "mm",
+    "bmm",
+    "mv",
+    "dot",
+    "vdot",
+    "inner",
+    "outer",
+    "kron",
+    "tensordot",
+)
+def product(step: Step, input: Any, other: Any, *args: Any, **kwargs: Any) -> Any:
+    """A product with a constant is linear; a product of two traced factors is left to the rule set."""
+    return step.unhandled() if carries(input) and carries(other) else step.plain()
+
+
+@linear("div", "divide", "true_divide", "__truediv__")
+def quotient(step: Step, input: Any, other: Any, **kwargs: Any) -> Any:
+    """Division by a constant is linear; a traced divisor is left to the rule set."""
+    return step.unhandled() if carries(other) else step.plain()
+
+
+@linear("linear")
+def dense(step: Step, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
+    """x W^T + b: R_i = x_i sum_j W_ji R_j / y_j (LRP-0, Bach et al. 2015, eq. 56); b is booked."""
+    if carries(weight) and carries(input):
+        return step.unhandled()
+    y = step.plain()
+    if not carries(bias):
+        step.book(y, bias, "biases")
+    return y
+
+
+@linear("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution")
+def convolution(
+    step: Step, input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any
+) -> Any:
+    """w * x + b: linear like `dense`; b is booked along the channels."""
+    if carries(weight) and carries(input):
+        return step.unhandled()
+    y = step.plain()
+    if bias is not None and not carries(bias):
+        step.book(y, bias.view(-1, *[1] * (weight.dim() - 2)), "biases")
+    return y
+
+
+@linear("__setitem__")
+def assigned(step: Step, target: Tensor, index: Any, value: Any) -> None:
+    """target[index] = value; the constants on either side are booked."""
+    with torch.no_grad():
+        offset = torch.zeros_like(target) if carries(target) else target.detach().clone()
+        offset[index] = 0 if carries(value) else value
+    step.plain()
+    step.book(target, offset)
+
+
+@linear("copy_", "fill_", "zero_")
+def overwritten(step: Step, target: Tensor, value: Any = 0, *args: Any, **kwargs: Any) -> Any:
+    """target := value; what was there has no more part in the score."""
+    y = step.plain()
+    if not carries(value):
+        step.book(y, y.detach().clone(), step.mode.origin(value))
+    return y
+
+
+@linear("batch_norm")
+def batch_norm(step: Step, *args: Any, **kwargs: Any) -> Any:
+    """(x - mean) g / sigma + b with fixed statistics is linear; its shift b - mean g / sigma is booked as a bias."""
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    if "running_mean" not in kwargs and len(args) == 9:  # ATen's order: weight and bias first, cudnn last
+        names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    if given.get("training") or given.get("running_mean") is None:
+        return step.unhandled()
+    y = step.plain()
+    _book_shift(step, y, given)
+    return y
+
+
+@linear("_native_batch_norm_legit_no_training")
+def batch_norm_decomposed(
+    step: Step, input: Tensor, weight: Any, bias: Any, mean: Tensor, variance: Tensor, momentum: float, eps: float
+) -> Any:
+    """As `batch_norm`, in the form of a decomposed export; returns (y, mean, rstd)."""
+    result = step.plain()
+    _book_shift(
+        step, result[0], {"weight": weight, "bias": bias, "running_mean": mean, "running_var": variance, "eps": eps}
+    )
+    return result
+
+
+def _book_shift(step: Step, y: Tensor, given: dict[str, Any]) -> None:
+    with torch.no_grad():
+        shift = -given["running_mean"] * torch.rsqrt(given["running_var"] + given.get("eps", 1e-5))
+        shift = shift if given.get("weight") is None else shift * given["weight"]
+        shift = shift if given.get("bias") is None else shift + given["bias"]
+    step.book(y, shift.view(-1, *[1] * (y.dim() - 2)), "biases")

@@ -1,0 +1,134 @@
+"""One intercepted operation, and what a rule may do with it.
+
+A rule gets a `Step` and the operation's own arguments. It returns the operation's value, unchanged, attached to the
+graph by a backward of its choice; relevance at any tensor h is h * gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from ._errors import RelevanceError
+
+if TYPE_CHECKING:
+    from ._mode import TraceMode
+
+Backward = Callable[[Tensor], Tensor]
+
+
+def carries(x: object) -> bool:
+    """Whether x depends on a traced input, so that relevance can flow through it."""
+    return isinstance(x, Tensor) and x.requires_grad and torch.is_grad_enabled()
+
+
+class _Carry(torch.autograd.Function):
+    """The value as it is; the gradient by the given linear map."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, value: Tensor, back: Backward) -> Tensor:
+        ctx.back, ctx.dtype = back, x.dtype
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.back(gradient).to(ctx.dtype), None, None
+
+
+class Step:
+    """One call of `operation(*args, **kwargs)` in which at least one argument carries relevance."""
+
+    def __init__(self, mode: TraceMode, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> None:
+        self.mode, self.operation, self.args, self.kwargs = mode, operation, args, kwargs
+
+    def plain(self) -> Any:
+        """The operation with torch's own gradient."""
+        return self.operation(*self.args, **self.kwargs)
+
+    def value(self) -> Any:
+        """The operation's value without a gradient: relevance stops here, the result is a constant."""
+        with torch.no_grad():
+            return self.operation(*tree_map(detached, self.args), **tree_map(detached, self.kwargs))
+
+    def carry(self, x: Tensor, value: Tensor, back: Backward) -> Tensor:
+        """`value`, through which a gradient of its shape flows back to x as back(gradient), of x's shape.
+
+        `back` is a linear map; what it needs must be computed now (a model may overwrite x in place later).
+        """
+        return _Carry.apply(x, value, back)  # type: ignore[no-any-return,no-untyped-call]
+
+    def scaled(self, x: Tensor, share: float) -> Tensor:
+        """x, through which only `share` of the gradient flows back."""
+        return self.carry(x, x.detach(), lambda gradient: gradient * share) if carries(x) else x
+
+    def book(self, y: Tensor, addend: Tensor | float | None, entry: str | None = None, sign: float = 1) -> None:
+        """Account for `sign * addend`, a constant contained in the sum y, under a ledger entry.
+
+        Without an entry it is decided by where the addend comes from: biases, positions, softmax or constants.
+        """
+        if addend is None or not carries(y) or (not isinstance(addend, Tensor) and addend == 0):
+            return
+        entry = entry or self.mode.origin(addend)
+        version = addend._version if isinstance(addend, Tensor) else 0
+        constant = addend.detach() if isinstance(addend, Tensor) else addend
+
+        def settle(gradient: Tensor) -> None:
+            if isinstance(constant, Tensor) and constant._version != version:
+                raise RelevanceError("The model overwrites a constant in place after adding it.")
+            self.mode.books.add(entry, gradient, constant * sign if sign != 1 else constant)
+
+        y.register_hook(settle)  # type: ignore[no-untyped-call]
+
+    def affine(self) -> Any:
+        """An operation that is linear in what carries relevance and moves the other arguments along (cat, where)."""
+        y = self.plain()
+        with torch.no_grad():
+            offset = self.operation(*tree_map(_zeroed, self.args), **tree_map(_zeroed, self.kwargs))
+        self.book(y, offset, self.mode.origin_of((self.args, self.kwargs)))
+        return y
+
+    def residual(self, entry: str) -> Any:
+        """The operation with torch's own gradient; what it gains or loses in relevance is booked under `entry`."""
+        handles: list[Tensor] = []
+
+        def handle(x: Any) -> Any:
+            if not carries(x):
+                return x
+            handles.append(x.view_as(x))
+            return handles[-1]
+
+        y = self.operation(*tree_map(handle, self.args), **tree_map(handle, self.kwargs))
+        outputs = [t for t in tree_leaves(y) if carries(t)]
+        for sign, tensors in ((1.0, outputs), (-1.0, handles if outputs else [])):
+            for tensor in tensors:
+                self.book(tensor, tensor.detach().clone(), entry, sign)
+        return y
+
+    def unhandled(self) -> Any:
+        """No rule fits: torch's own gradient, named in the audit, its residual booked as unhandled. Never guessed."""
+        y = self.residual("unhandled")
+        if any(carries(t) for t in tree_leaves(y)):
+            self.mode.count(self.operation)
+        return y
+
+    def mark(self, y: Tensor, note: str) -> Tensor:
+        """Note what y is ("gate", "softmax"), for the operations that meet it later."""
+        self.mode.marks[y] = note
+        return y
+
+    def marked(self, y: object, note: str) -> bool:
+        """Whether y, or what it is a view of, has this note."""
+        return isinstance(y, Tensor) and self.mode.marks.get(y) == note
+
+
+def detached(x: Any) -> Any:
+    """A tensor cut off from the graph; anything else as it is."""
+    return x.detach() if isinstance(x, Tensor) else x
+
+
+def _zeroed(x: Any) -> Any:
+    return torch.zeros_like(x) if carries(x) or (isinstance(x, Tensor) and x.requires_grad) else detached(x)
