@@ -93,11 +93,24 @@ def test_a_needed_part_that_lacks_makes_the_row_missing_and_says_which() -> None
 def test_claims_are_printed_by_the_readers_policy_and_named() -> None:
     rows = fill(manifest={"versions": {"xagent": "1"}})
     assert rows["A4"]["value"] == "decision: loan-1; subject: applicant-7; decided: 20 November 2026 at 09:30 UTC"
-    assert rows["A9"]["value"] == "values: Income 41,000 EUR; sources: Age form · Income payroll"
+    assert rows["A9"]["value"] == "values: Income = 41,000 EUR; sources: Age = form · Income = payroll"
     assert rows["A9"]["claims"] == ["feature.inc.label", "input.inc.value"]
     assert "ab" * 32 in rows["A17"]["value"]  # a hash is never cut
-    assert rows["A18"]["value"].startswith("performance: metric AUC, n 1200, segment all, value 0.8125; why")
-    assert rows["A10"]["value"].startswith("personal attributes used: Age yes; left out: Not provided")
+    assert rows["A18"]["value"].startswith("performance: metric AUC, value 0.8125, segment all, n 1200; why")
+    assert rows["A10"]["value"].startswith("personal attributes used: Age = yes; left out: Not provided")
+
+
+@pytest.mark.parametrize(
+    ("written", "printed"),
+    [
+        ("2026-06-22T00:00:00Z", "22 June 2026"),
+        ("2026-06-22T01:30:00+02:00", "21 June 2026 at 23:30 UTC"),
+        ("0001-01-01T00:00:00+23:00", "0001-01-01T00:00:00+23:00"),
+    ],
+)
+def test_times_of_a_card_are_dates(written: str, printed: str) -> None:
+    row = fill({**CARD, "validation": {"status": "done", "date": written}})["A19"]
+    assert row["value"] == f"status: done; date: {printed}"
 
 
 def test_drivers_stand_in_their_order() -> None:
@@ -110,6 +123,11 @@ def test_a_duty_that_starts_later_is_not_applicable_until_then() -> None:
     row = fill()["A34"]
     assert (row["state"], row["value"]) == ("not_applicable", "Not applicable before 2 December 2027")
     assert fill({**CARD, "standards": "prEN 18229-1"})["A34"]["state"] == "provided"
+
+
+def test_a_state_is_words() -> None:
+    states = [claim("deviation.state", "ok", "category"), claim("drift.state", "deviation", "category")]
+    assert fill(claims=states)["A11"]["value"] == "input: no deviation; drift: deviation"
 
 
 def test_what_a_persona_may_not_see_stays_out() -> None:

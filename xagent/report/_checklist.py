@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from xagent.evidence import Claim, Ledger
@@ -15,6 +17,9 @@ from xagent.personas import Persona
 
 NOT_PROVIDED = "Not provided"
 FURTHER = "further entries stand in the evidence"
+_LEADING = ("metric", "value", "segment", "n", "name")
+"""Keys of a record that are printed first."""
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d[0-9:.]*(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def fill_checklist(
@@ -128,7 +133,7 @@ def _claims(source: Source, prefix: str, evidence: _Evidence) -> _Part:
             continue
         name = _group_name(prefix, group, groups[group], evidence)
         if len(shown) == 1:
-            items.append(f"{name} {shown[0][2]}")
+            items.append(f"{name} = {shown[0][2]}")
         else:
             items.append(f"{name} ({', '.join(f'{leaf} {text}'.strip() for leaf, _, text in shown)})")
         if len(items) <= source.limit:
@@ -148,14 +153,15 @@ def _group_name(prefix: str, group: str, claims: Mapping[str, Claim], evidence: 
 def _claim(claim: Claim, evidence: _Evidence) -> str:
     if claim.value is None or not _plain(claim.value):
         return ""
+    if claim.id.endswith("state") and claim.value == "ok":
+        return "no deviation"
     return _plain(format_claim(claim, _policy(claim), evidence.persona))
 
 
 def _policy(claim: Claim) -> str | None:
-    """Texts whole (a hash has more characters than a name may show), times to the minute, the rest as the reader's."""
-    if claim.kind == "time":
-        return "time"
-    return "text" if claim.kind == "text" else None
+    """Texts whole (a hash has more characters than a name may show), times to the minute; the rest is printed as this
+    reader gets it elsewhere."""
+    return {"time": "time", "text": "text"}.get(claim.kind)
 
 
 def _texts(node: Any, path: Sequence[str]) -> Iterator[str]:
@@ -175,7 +181,7 @@ def _texts(node: Any, path: Sequence[str]) -> Iterator[str]:
     for key in sorted(node):
         label = _plain(node[key].get("label")) if isinstance(node[key], Mapping) else ""
         values = [text for text in _texts(node[key], rest) if text != "no"]
-        yield from (f"{label or key} {text}" for text in values)
+        yield from (f"{label or key} = {text}" for text in values)
 
 
 def _plain(value: Any) -> str:
@@ -187,14 +193,26 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):
-        pairs = ((str(key), _plain(value[key])) for key in sorted(value, key=str))
+        keys = sorted(value, key=lambda key: (_LEADING.index(key) if key in _LEADING else len(_LEADING), str(key)))
+        pairs = ((str(key), _plain(value[key])) for key in keys)
         return ", ".join(f"{key} {text}" for key, text in pairs if text)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(text for item in value if (text := _plain(item)))
     # control and format characters could hide text or change its direction
     kept = (" " if char.isspace() else char for char in str(value) if char.isspace() or _shows(char))
     text = " ".join("".join(kept).split())
+    if _MOMENT.fullmatch(text):
+        return _moment(text)
     return text if any(unicodedata.category(char)[0] in "LNPS" for char in text) else ""
+
+
+def _moment(text: str) -> str:
+    """An ISO 8601 time as people write it; the hour only when there is one."""
+    try:
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return text
+    return day(moment) + ("" if (moment.hour, moment.minute) == (0, 0) else f" at {moment:%H:%M} UTC")
 
 
 def _shows(char: str) -> bool:
