@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Any
 
-from xagent.case import TabularInput, read_table, resolve_file, sha256_of
+from xagent.case import TabularInput, TextInput, read_table, resolve_file, sha256_of
 from xagent.tools._base import Context
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xagent.subject import Encoded
 
 ZEROS = "an input of zeros"
+BLANK = "a text of blanked words"
 _CHUNK_ELEMENTS = 2**24
 """Numbers in one batch of altered inputs: 64 MiB in single precision."""
 
@@ -61,18 +62,32 @@ def decision_threshold(ctx: Context) -> float | None:
     return prediction.threshold if output.kind == "logit" else 0.0
 
 
-def reference_table(ctx: Context) -> pd.DataFrame | None:
-    """The reference population's rows; None without one, or when the input is no row."""
-    if ctx.case.reference is None or not isinstance(ctx.case.input, TabularInput):
+@dataclass(frozen=True)
+class Reference:
+    """The reference population: rows (n, ...) encoded like the traced input, and for a table its raw values."""
+
+    name: str
+    rows: Tensor
+    table: pd.DataFrame | None = None
+
+
+def reference_of(ctx: Context) -> Reference | None:
+    """The population that the case names; None without one, and for texts, which have no average."""
+    population = ctx.case.reference
+    if population is None or isinstance(ctx.case.input, TextInput):
         return None
-    return read_table(resolve_file(ctx.case, ctx.case.reference.path, "reference.path"), "reference")
+    path = resolve_file(ctx.case, population.path, "reference.path")
+    if isinstance(ctx.case.input, TabularInput):
+        table = read_table(path, "reference")
+        return Reference(population.name, ctx.subject.encode_table(table), table)
+    return Reference(population.name, ctx.subject.encode_images(path))
 
 
-def background_of(ctx: Context, encoded: Encoded, table: pd.DataFrame | None) -> tuple[Tensor, str]:
+def background_of(ctx: Context, encoded: Encoded, reference: Reference | None) -> tuple[Tensor, str]:
     """What takes the place of an input that is not there, shaped like it, and its name in words."""
-    if table is None or ctx.case.reference is None:
-        return ctx.subject.background(encoded=encoded), ZEROS
-    return ctx.subject.background(ctx.subject.encode_table(table), encoded), ctx.case.reference.name
+    if reference is not None:
+        return ctx.subject.background(reference.rows, encoded), reference.name
+    return ctx.subject.background(encoded=encoded), BLANK if encoded.kind == "text" else ZEROS
 
 
 def score_coalitions(

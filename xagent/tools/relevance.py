@@ -12,19 +12,20 @@ from xagent.evidence import Claim
 from xagent.tools._base import Context, Result, Tool
 from xagent.tools._case_claims import is_category
 from xagent.tools._contrast import (
+    ZEROS,
     Contrast,
     background_of,
     contrast_of,
     number,
     reference_hashes,
-    reference_table,
+    reference_of,
     score_coalitions,
 )
 from xagent.tools._driver_claims import relevance_claims
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from xagent.subject import Encoded
 
@@ -44,11 +45,10 @@ class PlayerRelevance(Result):
 
 
 class LayerRelevance(Result):
-    """Signed sum and sum of magnitudes of the relevance that passes a layer."""
+    """Signed relevance that a layer's output holds; under conserving rules little is lost from one to the next."""
 
     name: str
     sum: float
-    absolute: float
 
 
 class ImageMap(Result):
@@ -107,12 +107,14 @@ class Relevance(Tool[RelevanceResult]):
     def run(self, ctx: Context) -> RelevanceResult:
         encoded = ctx.subject.encode(ctx.case.input)
         contrast = contrast_of(ctx, ctx.subject.logits(encoded.inputs))
-        table = reference_table(ctx)
-        background, baseline = background_of(ctx, encoded, table)
+        reference = reference_of(ctx)
+        background, baseline = background_of(ctx, encoded, reference)
         if ctx.subject.module is None:
             found = _without_module(ctx, encoded, contrast, background)
         else:
-            found = _traced(ctx, encoded, contrast, background if encoded.kind == "tabular" else None)
+            # Words carry relevance from zero: an average or a blank word would take a part of it out of the account.
+            baseline = ZEROS if encoded.kind == "text" else baseline
+            found = _traced(ctx, encoded, ctx.subject.module, contrast, None if baseline == ZEROS else background)
         if not all(math.isfinite(v) for v in (found["score"], found["gap"], *found["ledger"].values())):
             raise ArithmeticError("the model's score or its relevance is not a finite number")
         units: Tensor = found.pop("units")
@@ -125,7 +127,7 @@ class Relevance(Tool[RelevanceResult]):
             foil_index=contrast.foil,
             baseline=baseline,
             unassigned=float(units.sum()) - sum(values),
-            players=_ranked(ctx, encoded, values, table),
+            players=_ranked(ctx, encoded, values, reference.table if reference else None),
             image=_image(encoded, units) if encoded.kind == "image" else None,
             tokens=_tokens(encoded, values) if encoded.kind == "text" else None,
             **found,
@@ -141,12 +143,14 @@ class Relevance(Tool[RelevanceResult]):
         return reference_hashes(ctx)
 
 
-def _traced(ctx: Context, encoded: Encoded, contrast: Contrast, background: Tensor | None) -> dict[str, Any]:
+def _traced(
+    ctx: Context, encoded: Encoded, module: nn.Module, contrast: Contrast, background: Tensor | None
+) -> dict[str, Any]:
     """One pass of the tracer; relevance is summed over everything but the unit axis."""
     from xagent.relevance import Target, Tracer
 
     target = Target.value() if contrast.foil is None else Target.contrast(contrast.target, contrast.foil)
-    tracer = Tracer(ctx.subject.module, rules=ctx.rules, forward=ctx.subject.forward)
+    tracer = Tracer(module, rules=ctx.rules, forward=ctx.subject.forward)
     with ctx.subject.lock:
         trace = tracer.trace(
             encoded.inputs,
@@ -158,7 +162,7 @@ def _traced(ctx: Context, encoded: Encoded, contrast: Contrast, background: Tens
     ledger = {name: number(getattr(trace.ledger, name)) for name in LEDGER}
     score, total = number(trace.score), number(trace.ledger.total)
     return {
-        "method": f"relevance propagation with the rule set {ctx.rules!r}",
+        "method": f"relevance propagation, {ctx.rules} rules",
         "status": trace.status,
         "score": score,
         "ledger": {**ledger, "residual": score - total},
@@ -166,10 +170,7 @@ def _traced(ctx: Context, encoded: Encoded, contrast: Contrast, background: Tens
         "audit": {str(op): int(count) for op, count in sorted(trace.audit.items())},
         "complete": False,
         "by_removal": False,
-        "layers": tuple(
-            LayerRelevance(name=name, sum=float(r.double().sum()), absolute=float(r.double().abs().sum()))
-            for name, r in trace.layers.items()
-        ),
+        "layers": tuple(LayerRelevance(name=name, sum=number(held)) for name, held in trace.layers.items()),
         "units": per_unit(encoded, trace.relevance[encoded.traced]),
     }
 

@@ -11,20 +11,22 @@ from xagent.evidence import Claim
 from xagent.tools._base import Context, NotApplicable, Result, Tool
 from xagent.tools._contrast import (
     Contrast,
+    Reference,
     background_of,
     decision_threshold,
     reference_hashes,
-    reference_table,
+    reference_of,
     score_coalitions,
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
     from torch import Tensor
 
     from xagent.subject import Encoded
 
 CITED = 4
+WIDEST = 4096
+"""Numbers in one input beyond which distances to a whole population take too much memory and say too little."""
 
 
 class TrustResult(Result):
@@ -76,10 +78,10 @@ class Trust(Tool[TrustResult]):
         if found is None or found.status != "ok":
             raise NotApplicable("There is no relevance whose reliability could be measured.")
         encoded = ctx.subject.encode(ctx.case.input)
-        table = reference_table(ctx)
-        background, name = background_of(ctx, encoded, table)
+        reference = reference_of(ctx)
+        background, name = background_of(ctx, encoded, reference)
         listed = {player["feature"]: player["relevance"] for player in found.data["players"]}
-        outside = _outside(ctx, encoded, background, table)
+        outside = _outside(ctx, encoded, background, reference)
         answer = assess_trust(
             score_coalitions(ctx, encoded, Contrast(found.data["target_index"], found.data["foil_index"]), background),
             torch.tensor([listed[player.feature] for player in encoded.players], dtype=torch.float64),
@@ -166,23 +168,17 @@ class Trust(Tool[TrustResult]):
 
 
 def _outside(
-    ctx: Context, encoded: Encoded, background: Tensor, table: pd.DataFrame | None
+    ctx: Context, encoded: Encoded, background: Tensor, reference: Reference | None
 ) -> Callable[[Tensor], Tensor] | None:
-    """Which probes leave the reference population; None when there are too few rows to say."""
-    if table is None or len(table) < 2:
-        return None
-    import numpy as np
-
+    """Which probes leave the reference population; None when there are too few rows, or too wide ones, to say."""
     from xagent.trust import Manifold
-    from xagent.trust._manifold import MOST_ROWS
 
-    if len(table) > MOST_ROWS:
-        rows = np.random.default_rng(ctx.seed).choice(len(table), MOST_ROWS, replace=False)
-        table = table.iloc[np.sort(rows)]
-    manifold = Manifold(ctx.subject.encode_table(table), ctx.seed)
+    if reference is None or len(reference.rows) < 2 or background.numel() > WIDEST:
+        return None
+    manifold = Manifold(reference.rows.flatten(1), ctx.seed)
 
     def outside(keep: Tensor) -> Tensor:
-        return manifold.outside(ctx.subject.ablate(encoded, keep, background)[encoded.traced])
+        return manifold.outside(ctx.subject.ablate(encoded, keep, background)[encoded.traced].flatten(1))
 
     return outside
 
@@ -208,6 +204,6 @@ def _absent(answer: Any, manifold_known: bool) -> Iterator[tuple[str, str]]:
     if answer.agreement is None:
         yield "agreement", "The relevance is itself made by removal, or removing single inputs changes nothing."
     if not manifold_known:
-        yield "off_manifold", "There is no reference table to compare the probes with."
+        yield "off_manifold", "There is no reference population to compare the probes with."
     if answer.gap is None:
         yield "gap", "The score of the case equals that of the background."
