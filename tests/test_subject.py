@@ -142,7 +142,7 @@ def test_row_is_predicted_as_the_module_does(case_of: Make) -> None:
 def test_one_logit_becomes_two_classes(path: str, case_of: Make) -> None:
     subject = load_subject(case_of(path, LOGIT))
     inputs = {"input": torch.tensor([[1.0, 0, 1, 2]])}
-    z = float(Net(1).eval()(inputs["input"]))
+    z = float(Net(1).eval()(inputs["input"]).detach())
     logits = subject.logits(inputs)
     assert logits[0].tolist() == [0, pytest.approx(z, abs=1e-6)]
     assert float(subject.score(logits, 1, "probability")) == pytest.approx(1 / (1 + np.exp(-z)), abs=1e-6)
