@@ -78,8 +78,8 @@ def drivers_chart(facts: Facts, alt: str, rows: Sequence[int], *, shares: bool, 
         bars.append(
             Bar(
                 label=Cell(fit(name.text, 250, 12.5), name.claim),
-                note=_note(facts, key),
-                y=_n(34 + place * 42),
+                note=None if shares else _note(facts, key),
+                y=_n(38 + place * 38),
                 x=_n(left),
                 width=_n(width),
                 tone="for" if effect > 0 else "against" if effect < 0 else "neither",
@@ -89,8 +89,8 @@ def drivers_chart(facts: Facts, alt: str, rows: Sequence[int], *, shares: bool, 
                 full=name.text,
             )
         )
-    height = 34 + len(bars) * 42
-    lines = {"zero": _n(zero), "bottom": _n(height - 6)}
+    height = 28 + len(bars) * 38
+    lines = {"zero": _n(zero)}
     return Chart("drivers", alt, _n(height), bars=bars, lines=lines, words={"target": fit(target, 150, 11.5)})
 
 
@@ -109,7 +109,7 @@ def margin_chart(facts: Facts, alt: str, words: tuple[str, str] = ("Score", "Thr
         return None
     claim = facts.claim("decision.score")
     if claim is not None and claim.scale == "probability":
-        low, high, ends = 0.0, 1.0, ("0\u00a0%", "100\u00a0%")
+        low, high, ends = 0.0, 1.0, ("0%", "100%")
     else:
         spread = max(abs(score - threshold), abs(threshold) * 0.1, 1e-9) * 1.6
         low, high, ends = threshold - spread, threshold + spread, ("", "")
@@ -152,7 +152,7 @@ def drift_chart(facts: Facts, alt: str) -> Chart | None:
             Bar(
                 label=Cell(fit(name.text, 280, 12.5), name.claim),
                 note=facts.cell(f"{key}.shift"),
-                y=_n(8 + place * 42),
+                y=_n(16 + place * 38),
                 x="0",
                 width=_n(width),
                 tone="flagged",
@@ -162,11 +162,11 @@ def drift_chart(facts: Facts, alt: str) -> Chart | None:
                 full=name.text,
             )
         )
-    height = 8 + len(bars) * 42 + (20 if floor else 0)
+    height = 4 + len(bars) * 38 + (20 if floor else 0)
     marks = []
     if floor:
         marks = [Mark(_n(floor * unit), "floor", facts.cell("drift.floor"), *_anchored(floor * unit, 60))]
-    return Chart("drift", alt, _n(height), bars=bars, marks=marks, lines={"bottom": _n(8 + len(bars) * 42)})
+    return Chart("drift", alt, _n(height), bars=bars, marks=marks, lines={"bottom": _n(2 + len(bars) * 38)})
 
 
 def timeline_chart(steps: Sequence[dict[str, Any]], alt: str) -> Chart | None:

@@ -21,7 +21,7 @@ def render_html(data: dict[str, Any]) -> str:
 def page(data: dict[str, Any], *, paper: bool, density: int) -> str:
     """The page for screens, or for paper (all parts open, no data inside).
 
-    density 0 (roomy) to 6 (smallest type) is for readers whose report must fit one sheet.
+    density 0 (roomy) to 9 (smallest type) is for readers whose report must fit one sheet.
     """
     view = View(data)
     shared = {"view": view, "data": data, "paper": paper, "density": density}

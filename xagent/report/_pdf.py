@@ -11,13 +11,13 @@ from xagent.report._document import report_json
 from xagent.report._html import identifier, page
 
 LIBRARIES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
-SMALLEST = 6
+USUAL, SMALLEST = 2, 9
 
 
 def render_pdf(data: dict[str, Any]) -> bytes:
     """The report as PDF/UA-1 bytes, equal for equal data; its JSON is attached as `<case id>.<persona>.json`.
 
-    A report for the business user is set smaller until it fits one A4 page. Raises ConfigurationFault when WeasyPrint
+    A persona's limit of pages is met by smaller type. Raises ConfigurationFault when WeasyPrint
     or a library it needs is missing.
     """
     weasyprint, attachment, fetcher = _weasyprint()
@@ -43,13 +43,27 @@ def render_pdf(data: dict[str, Any]) -> bytes:
 
 
 def _laid_out(data: dict[str, Any], weasyprint: Any, fetcher: Any) -> Any:
-    one_page = data["persona"]["name"] == "business_user"
-    for density in range(SMALLEST + 1):
+    """The report on pages; one that may fill only a single sheet in the largest type that fits, sought from the usual size."""
+
+    def at(density: int) -> Any:
         html = page(data, paper=True, density=density)
-        document = weasyprint.HTML(string=html, url_fetcher=fetcher, base_url=None).render(pdf_variant="pdf/ua-1")
-        if not one_page or len(document.pages) == 1:
-            return document
-    return document
+        return weasyprint.HTML(string=html, url_fetcher=fetcher, base_url=None).render(pdf_variant="pdf/ua-1")
+
+    most = (data["persona"].get("limits") or {}).get("pages")
+    if most is None:
+        return at(0)
+    best, density = None, USUAL
+    while 0 <= density <= SMALLEST:
+        document = at(density)
+        if len(document.pages) <= most:
+            best, density = document, density - 1
+            if density >= USUAL:
+                break
+        elif best is not None:
+            break
+        else:
+            density += 1
+    return best or document
 
 
 def _weasyprint() -> tuple[Any, Any, Any]:

@@ -20,6 +20,10 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     mono: Sequence[int] = ()
 
+    def numeric(self, column: int) -> bool:
+        """Whether the column is set flush right."""
+        return any(row[column].numeric for row in self.rows)
+
 
 NOTHING = Cell("\u2013")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xagent.errors import XagentError
 from xagent.evidence import Ledger
-from xagent.narrative import Narrative, format_claim
+from xagent.narrative import Narrative, Sentence, format_claim
 from xagent.personas import Persona
 from xagent.report._cells import STATES, Cell, Facts
 from xagent.report._charts import Chart, drift_chart, drivers_chart, margin_chart, timeline_chart
@@ -41,6 +41,7 @@ class View:
         self.artifacts = {a["tool"]: a["data"] for a in data["artifacts"] if a["status"] == "ok"}
         self.alts = {f.id: f.alt.text for f in self.words.figures if f.id in self.persona.charts}
         self.plain = self.persona.voice == "plain"
+        self.sheet = self.persona.limits.pages == 1
         self.drivers = self._driver_rows()
 
     # -- head -----------------------------------------------------------------------------------------------------
@@ -79,10 +80,12 @@ class View:
         return Cell(" ".join(cell.text for cell in cells), " ".join(cell.claim for cell in cells)) if cells else None
 
     @property
-    def measures(self) -> list[tuple[str, Cell]]:
+    def measures(self) -> list[tuple[str, Cell, str, str]]:
+        """Label, cell, and its text cut before the unit."""
         score, limit = self._score_words
         labels = ((score, "score"), (limit, "threshold"), ("Margin", "margin"))
-        return [(label, cell) for label, key in labels if (cell := self.facts.cell(f"decision.{key}"))]
+        cells = [(label, self.facts.cell(f"decision.{key}")) for label, key in labels]
+        return [(label, cell, *_number_and_unit(cell.text)) for label, cell in cells if cell]
 
     @property
     def _score_words(self) -> tuple[str, str]:
@@ -118,6 +121,18 @@ class View:
         return margin_chart(self.facts, self.alts["margin"], self._score_words) if "margin" in self.alts else None
 
     @property
+    def runs(self) -> list[list[Json]]:
+        """Sections in order; on a single sheet, neighbours that are words only stand together, side by side."""
+        runs: list[list[Json]] = []
+        for section in [*self.sections, *([{**_NOTICES, "notices": self.notices}] if self.words.findings else [])]:
+            light = not section["exhibits"] and not section["tables"]
+            if self.sheet and light and runs and runs[-1][-1]["light"]:
+                runs[-1].append({**section, "light": True})
+            else:
+                runs.append([{**section, "light": light}])
+        return runs
+
+    @property
     def sections(self) -> list[Json]:
         """Sections of the narrative in the reader's order, each with the charts and tables of its blocks."""
         plans = {plan.id: plan for plan in self.persona.sections}
@@ -127,9 +142,8 @@ class View:
             exhibits = [exhibit for block in blocks for exhibit in self._exhibits(block)]
             tables = [t for block in blocks for t in self._tables(block) if t.id in self.persona.tables and t.rows]
             if section.sentences or exhibits or tables:
-                words = [self._parts(sentence) for sentence in section.sentences]
-                sections.append({"id": section.id, "title": section.title, "sentences": words,
-                                 "exhibits": exhibits, "tables": tables})  # fmt: skip
+                sections.append({"id": section.id, "title": section.title, "flow": self._flow(section.sentences),
+                                 "exhibits": exhibits, "tables": tables, "notices": []})  # fmt: skip
         return sections
 
     def _exhibits(self, block: str) -> Iterator[Json]:
@@ -137,11 +151,11 @@ class View:
             yield from self._relevance_exhibits()
         elif block == "drift" and "drift" in self.alts:
             if chart := drift_chart(self.facts, self.alts["drift"]):
-                yield {"chart": chart, "table": drift_table(self.facts), "title": "Inputs that have shifted"}
+                yield {"chart": chart, "table": drift_table(self.facts), "title": "Size of the shift"}
         elif block == "process" and "timeline" in self.alts:
             steps = self.artifacts.get("telemetry", {}).get("steps") or []
             if chart := timeline_chart(steps, self.alts["timeline"]):
-                yield {"chart": chart, "table": steps_table(steps), "title": "Steps of the process"}
+                yield {"chart": chart, "table": steps_table(steps), "title": "Time line"}
 
     def _relevance_exhibits(self) -> Iterator[Json]:
         relevance = self.artifacts.get("relevance", {})
@@ -163,12 +177,8 @@ class View:
     def _tables(self, block: str) -> Iterator[Table]:
         if block == "trust":
             yield trust_table(self.facts)
-        elif block == "budget":
-            yield budget_table(self.facts)
         elif block == "deviation":
             yield deviation_table(self.facts)
-        elif block == "method":
-            yield parameters_table(self.data["artifacts"])
 
     # -- tail -----------------------------------------------------------------------------------------------------
 
@@ -176,7 +186,13 @@ class View:
     def appendix(self) -> list[Table]:
         if not self.persona.appendix:
             return []
-        return [artifacts_table(self.data["artifacts"]), manifest_table(self.data["manifest"])]
+        tables = [
+            budget_table(self.facts),
+            parameters_table(self.data["artifacts"]),
+            artifacts_table(self.data["artifacts"]),
+            manifest_table(self.data["manifest"]),
+        ]
+        return [t for t in tables if t.rows and (t.id in self.persona.tables or t.id in ("artifacts", "manifest"))]
 
     @property
     def checklist(self) -> Json | None:
@@ -194,11 +210,12 @@ class View:
         if not self.persona.code:
             return []
         manifest = self.data["manifest"]
-        seeds = "".join(f", {name}={value}" for name, value in manifest["seeds"].items())
+        seeds = ", ".join(f"{name}={value}" for name, value in manifest["seeds"].items())
         return [
             f"import xagent  # {manifest['versions'].get('xagent', '')}".rstrip(" #"),
+            "from xagent.settings import load_settings",
             "",
-            f'report = xagent.explain("case.json", persona="{self.persona.name}"{seeds})',
+            f'report = xagent.explain("case.json", "{self.persona.name}", load_settings({seeds}))',
             f'assert report.data["manifest"]["claims"] == "{manifest["claims"]}"',
         ]
 
@@ -217,6 +234,20 @@ class View:
     def _finding(self, finding: Any) -> Json:
         return {"severity": finding.severity, "id": finding.finding, "parts": self._parts(finding.sentence)}
 
+    def _flow(self, sentences: Sequence[Sentence]) -> list[Json]:
+        """Sentences as paragraphs, and those about single drivers as a list with the sign of each."""
+        flow: list[Json] = []
+        for sentence in sentences:
+            driver = re.fullmatch(r"relevance\.driver\.\d+", sentence.id)
+            effect = self.facts.number(f"{sentence.id}.effect") if driver else None
+            block = "driver" if driver else "" if self.plain else sentence.id.rpartition(".")[0].split(".")[:2]
+            item = {"tone": _tone(effect), "parts": self._parts(sentence)}
+            if flow and flow[-1]["block"] == block:
+                flow[-1]["items"].append(item)
+            else:
+                flow.append({"block": block, "list": bool(driver), "items": [item]})
+        return flow
+
     def _parts(self, sentence: Any) -> list[tuple[str, str]]:
         """The sentence as (text, claim id) pieces; plain words have no claim."""
         tokens = [(self._token_text(token.claim, token.policy), token.claim) for token in sentence.tokens]
@@ -234,7 +265,7 @@ class View:
         room = {"for": limits.max_for, "against": limits.max_against, "neither": 0}
         chosen, n = [], 1
         while (effect := self.facts.number(f"relevance.driver.{n}.effect")) is not None:
-            tone = "for" if effect > 0 else "against" if effect < 0 else "neither"
+            tone = _tone(effect)
             if room[tone] > 0:
                 room[tone] -= 1
                 chosen.append(n)
@@ -242,6 +273,7 @@ class View:
         return chosen
 
 
+_NOTICES: Json = {"id": "notices", "title": "Also worth knowing", "flow": [], "exhibits": [], "tables": []}
 _MARKS = {"ok": "\u2713", "deviation": "!", "unknown": "?", "absent": "\u2013"}
 _LEVELS = {"strong": "ok", "fair": "ok", "limited": "unknown", "do not rely": "deviation"}
 _STATE_WORDS = {"cannot tell": "Cannot tell", "not supplied": "Not supplied", "ok": "As expected", "deviation": "Deviates"}
@@ -254,6 +286,15 @@ _CHECKS: tuple[tuple[str, str, dict[str, str]], ...] = (
 )  # fmt: skip
 
 
+def _number_and_unit(text: str) -> tuple[str, str]:
+    number, _, unit = text.partition(" ")
+    return number, unit
+
+
+def _tone(effect: float | None) -> str:
+    return "for" if effect and effect > 0 else "against" if effect and effect < 0 else "neither"
+
+
 def parts_of(frame: str, text: str, tokens: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """A sentence cut into (text, claim id) pieces that add up to the text exactly.
 
@@ -261,12 +302,13 @@ def parts_of(frame: str, text: str, tokens: list[tuple[str, str]]) -> Iterator[t
     to right, and one that is not found stays plain: the text itself is never changed.
     """
     fixed = re.split(r"⟦[^⟧]*⟧", frame)
-    if len(fixed) == len(tokens) + 1 and text == fixed[0] + "".join(t + f for (t, _), f in zip(tokens, fixed[1:], strict=True)):
-        yield fixed[0], ""
-        for token, after in zip(tokens, fixed[1:], strict=True):
-            yield token
-            yield after, ""
-        return
+    if len(fixed) == len(tokens) + 1:
+        pieces = [(fixed[0], "")]
+        for piece, after in zip(tokens, fixed[1:], strict=True):
+            pieces += [piece, (after, "")]
+        if "".join(words for words, _ in pieces) == text:
+            yield from pieces
+            return
     at = 0
     for token, claim in tokens:
         found = text.find(token, at) if token else -1
