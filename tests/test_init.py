@@ -14,9 +14,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xagent._bring_table import feature_cards, split_unit
+from xagent._bring_table import checked_names, feature_cards, split_unit
 from xagent.bring import check_case, init_case, live_case
-from xagent.case import RecordedPrediction, TabularInput, load_card, load_case
+from xagent.case import RecordedPrediction, SystemCard, TabularInput, load_card, load_case
 from xagent.errors import InvalidCase, UsageFault, XagentError
 from xagent.subject import load_subject, reproduce
 
@@ -280,6 +280,7 @@ def test_gaps_name_their_place_and_articles(made: Path, tmp_path: Path) -> None:
         ("num_days", "num days", None),
         ("income (gross)", "income (gross)", None),
         ("room_m", "room m", None),
+        ("growth (10%)", "growth (10%)", None),
         ("eur", "eur", None),
         ("(mm)", "(mm)", None),
         ("___", "___", None),
@@ -300,6 +301,40 @@ def test_a_label_is_never_blank_for_a_name_that_is_not(name: str) -> None:
     label, unit = split_unit(name)
     assert label.strip() or not name.strip()
     assert unit is None or unit.strip()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.text(max_size=30), st.sampled_from(["number", "text", "flag", "nothing"]), max_size=5))
+def test_any_columns_give_a_valid_card_or_a_clear_refusal(columns: dict[str, str]) -> None:
+    values: dict[str, list[Any]] = {
+        "number": [1.5, -2.25, None],
+        "text": ["a", "", None],
+        "flag": [True, False, True],
+        "nothing": [None, None, None],
+    }
+    frame = pd.DataFrame({name: values[kind] for name, kind in columns.items()})
+    try:
+        frame = checked_names(frame, "reference")
+    except InvalidCase as fault:
+        assert fault.hint
+        return
+    card = {"schema": "xagent.system/1", "name": "x", "features": feature_cards(frame, list(frame.columns))}
+    assert list(SystemCard.model_validate(card).features) == list(columns)
+
+
+def test_a_reference_that_does_not_encode_is_named_at_once(made: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(made / "rows.csv").rename(columns={"ütf ⚖": "grade"}).assign(grade="low")
+    frame.loc[7, "grade"] = "new"
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    features: list[dict[str, Any]] = [
+        {"name": name, "kind": "numeric"} if name != "grade" else {"name": name, "kind": "ordinal", "levels": ["low"]}
+        for name in frame.columns
+    ]
+    encoder = {"schema": "xagent.encoder/1", "kind": "tabular", "features": features}
+    (tmp_path / "encoder.json").write_text(json.dumps(encoder))
+    with pytest.raises(InvalidCase, match=r"reference\.grade: 'new' is not a level .* row 8"):
+        init_case(made / "two.pt2", tmp_path / "rows.csv", encoder=tmp_path / "encoder.json", out=tmp_path / "case")
+    assert not (tmp_path / "case").exists()
 
 
 def live(folder: Path, x: Any, reference: Any, **more: Any) -> Any:
@@ -353,6 +388,9 @@ def test_live_card_keeps_what_the_caller_knows(tmp_path: Path) -> None:
         ({"a": "1"}, {"a": ["1", "2"]}, "read as numbers"),
         ({"a": "NA"}, {"a": ["NA", "x"]}, "reads as a missing value"),
         ({1: 2, "1": 3}, {"a": [1.0]}, "same name"),
+        ({"a": "\ud800"}, {"a": ["x", "y"]}, "cannot be written"),
+        ({"a": "x"}, {"a": ["x", "\ud800"]}, "no Unicode"),
+        ({"a": 1}, {"a\ud800": [1]}, "no usable name"),
     ],
 )
 def test_a_live_fault_names_the_column(tmp_path: Path, x: Any, frame: dict[str, Any], said: str) -> None:

@@ -14,6 +14,7 @@ from xagent._bring_input import image_inputs, read_input, tabular_inputs, text_i
 from xagent._bring_model import copy_model, output_spec, program_shape, transformers_classes
 from xagent.case import load_case, sha256_of
 from xagent.errors import UsageFault
+from xagent.evidence import slug
 
 Json = dict[str, Any]
 _TELEMETRY_SUFFIXES = (".json", ".jsonl")
@@ -79,15 +80,17 @@ def draft_case(draft: Draft, folder: Path) -> tuple[Draft, Drafted]:
 
 def write_case(drafted: tuple[Draft, Drafted], folder: Path) -> list[Path]:
     """Run the model, then write case.json, system.json and notes.txt; every path in the folder, case.json first."""
-    from xagent._bring_record import record_prediction
+    from xagent._bring_record import check_populations, record_prediction
     from xagent.subject import load_subject
 
     draft, found = drafted
     _write_json(folder / "system.json", found.card)
     _write_json(folder / "case.json", found.case | {"prediction": _placeholder(found.case, draft)})
     case = load_case(folder / "case.json")
+    subject = load_subject(case, device="cpu")
+    check_populations(case, subject)
     prediction = record_prediction(
-        load_subject(case, device="cpu"),
+        subject,
         case.input,
         decided_at=draft.decided_at,
         target=draft.target,
@@ -96,6 +99,8 @@ def write_case(drafted: tuple[Draft, Drafted], folder: Path) -> list[Path]:
     found.case["prediction"] = prediction.model_dump(mode="json", exclude_none=True)
     _write_json(folder / "case.json", found.case)
     load_case(folder / "case.json")
+    if draft.threshold is None:
+        found.notes.append("No threshold is known; --threshold gives the one that the decision used.")
     found.notes.append("The recorded prediction is what the model answered when this folder was written.")
     found.notes.append(
         "Everything that only a person can know is left out of system.json: xagent init --check lists it."
@@ -113,7 +118,10 @@ def _drafted(draft: Draft) -> Drafted:
     cards: Mapping[str, Json] = {}
     encoder: Json | None = None
     if draft.model.is_dir():
-        classes = draft.classes or transformers_classes(draft.model)
+        named = transformers_classes(draft.model)
+        if draft.classes and len(draft.classes) != len(named):
+            raise UsageFault(f"--classes names {len(draft.classes)}, the model has {len(named)}.", "Name one for each.")
+        classes = draft.classes or named
         output = output_spec(len(classes) or 1, classes, "logits" if classes else "value", draft.unit)
         format_, value = "transformers", text_inputs(draft, given)
     elif draft.model.suffix == ".pt2":
@@ -134,7 +142,7 @@ def _drafted(draft: Draft) -> Drafted:
     row = "input" if given is not None else f"row-{draft.row or 0}"
     case: Json = {
         "schema": "xagent.case/1",
-        "id": draft.case_id or row,
+        "id": draft.case_id or f"{slug(draft.name)}-{row}",
         "subject": draft.subject or row,
         "system_card": "system.json",
         "model": {"format": format_, "output": output},

@@ -109,7 +109,7 @@ def image_inputs(draft: Draft, given: Any, shape: Shape, notes: list[str]) -> tu
 def text_inputs(draft: Draft, given: Any) -> Json:
     """The input of a model that takes texts."""
     if given is None:
-        lines = _lines(draft.reference)
+        lines = read_texts(draft.reference, "--reference")
         row = draft.row or 0
         if not 0 <= row < len(lines):
             raise InvalidCase(f"--row: there is no text {row}.", f"They are counted from 0 to {len(lines) - 1}.")
@@ -120,13 +120,22 @@ def text_inputs(draft: Draft, given: Any) -> Json:
     return {"kind": "text", "text": text}
 
 
-def _lines(path: Path) -> list[Any]:
+def read_texts(path: Path, field: str) -> list[str]:
+    """The texts of a JSONL file, one `{"text": ...}` a line. Raises InvalidCase, naming the line."""
     if path.suffix != ".jsonl":
-        raise UsageFault(f"--reference: {path.name} is no .jsonl file.", 'Give one {"text": "..."} a line.')
+        raise InvalidCase(f"{field}: {path.name} is no .jsonl file.", 'Give one {"text": "..."} a line.')
+    texts: list[str] = []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        # split at line feeds only: a text may hold other characters that Python takes for the end of a line
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+            if line.strip():
+                data = json.loads(line)
+                if not isinstance(data, dict) or not isinstance(data.get("text"), str) or not data["text"].strip():
+                    raise ValueError(f"line {number} has no text")
+                texts.append(data["text"])
     except (ValueError, RecursionError) as error:
-        raise InvalidCase(f"--reference: {path.name} cannot be read ({error}).", "Mend that line.") from None
+        raise InvalidCase(f"{field}: {path.name} cannot be read ({error}).", "Mend that line.") from None
+    return texts
 
 
 def _encoder_file(draft: Draft) -> Json | None:

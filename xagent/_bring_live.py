@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from xagent._bring_table import checked_names, feature_cards, row_values, scalar
 from xagent.case import Case, OutputSpec, RecordedPrediction, SystemCard, load_card, load_case, sha256_of
 from xagent.errors import InvalidCase
@@ -145,7 +143,10 @@ def _table_file(frame: pd.DataFrame, names: Sequence[str], folder: Path) -> Path
 
     path = folder / "reference.csv"
     table = frame[list(names)]
-    table.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    try:
+        table.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidCase(f"reference: a text is no Unicode ({error.reason}).", "Mend that column.") from None
     back = read_table(path, "reference")
     for name in names:
         before, after = table[name], back[name]
@@ -194,9 +195,9 @@ def _plain(data: Any) -> Any:
 def _write(path: Path, data: Any) -> None:
     try:
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=_json_of)
-    except (TypeError, ValueError, ValidationError) as error:
+        path.write_text(text + "\n", encoding="utf-8")
+    except (TypeError, ValueError) as error:
         raise InvalidCase(f"{path.name} cannot be written ({error}).", "Give plain numbers and texts.") from None
-    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _json_of(value: Any) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from xagent.case import ImageInput, RecordedPrediction, TabularInput, TextInput
+from xagent._bring_input import read_texts
+from xagent.case import Case, ImageInput, RecordedPrediction, TabularInput, TextInput, read_table, resolve_file
 from xagent.errors import InvalidCase, UsageFault
 
 if TYPE_CHECKING:
@@ -52,3 +53,20 @@ def record_prediction(
     return RecordedPrediction(
         label=label, score=min(1.0, max(0.0, score)), target=target or label, threshold=threshold, decided_at=decided_at
     )
+
+
+def check_populations(case: Case, subject: Subject) -> None:
+    """Encode the reference and the window once, so that a row that does not fit is named now and not in a report.
+
+    Raises InvalidCase, naming the population and the column or line.
+    """
+    for role, population in (("reference", case.reference), ("window", case.window)):
+        if population is None:
+            continue
+        path = resolve_file(case, population.path, f"{role}.path")
+        if case.input.kind == "tabular":
+            subject.encode_table(read_table(path, role), role)
+        elif case.input.kind == "image":
+            subject.encode_images(path, role)
+        else:
+            read_texts(path, role)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ _UNITS = {
     "minutes": "minutes", "seconds": "seconds", "ms": "ms", "celsius": "°C", "kmh": "km/h", "bpm": "bpm",
 }  # fmt: skip
 """Endings of a column name that can only be a unit; single letters and words like `count` are left alone."""
-_BRACKETED = re.compile(r"^(?P<name>.*\S)\s*[(\[](?P<unit>[^()\[\]]{1,12})[)\]]$", re.S)
+_BRACKETED = re.compile(r"^(?P<name>.*\S)\s*[(\[](?P<unit>[^()\[\]0-9]{1,12})[)\]]$", re.S)
 _SUFFIXED = re.compile(r"^(?P<name>.*[^\W_])[_\s.-]+(?P<unit>[A-Za-z]+)$", re.S)
 _LOOKS_LIKE_UNIT = re.compile(
     r"[%°€$£]|^[A-Za-zµ]{1,6}/[A-Za-zµ0-9²³]{1,6}$|^(mm|cm|m|km|g|kg|mg|s|ms|h|l|ml|dl)[²³]?$"
@@ -36,7 +37,9 @@ def checked_names(frame: pd.DataFrame, field: str) -> pd.DataFrame:
     """The table with its column names as text. Raises InvalidCase when a name is empty, too long or there twice."""
     names = [str(name) for name in frame.columns]
     for position, name in enumerate(names):
-        if not name.strip() or len(name) > MAX_NAME or any(ord(char) < 32 for char in name):
+        kinds = {unicodedata.category(char) for char in name}
+        visible = any(kind[0] in "LNPS" for kind in kinds)
+        if not visible or kinds & {"Cc", "Cs"} or len(name) > MAX_NAME:
             raise InvalidCase(
                 f"{field}: column {position + 1} has no usable name.",
                 f"Give it one of at most {MAX_NAME} characters, without line breaks.",
