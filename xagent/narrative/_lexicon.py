@@ -1,0 +1,104 @@
+"""The verifier's data: words that are refused, phrases that mean something, nouns that introduce figures."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from xagent.evidence import Claim
+
+
+@dataclass(frozen=True)
+class State:
+    """What must hold for a phrase. values, over, any: of the claim; absent: the claim is not in the ledger."""
+
+    claim: str
+    values: tuple[str, ...] = ()
+    over: float | None = None
+    any: bool = False
+    absent: bool = False
+
+    def backed_by(self, key: str, claim: Claim | None) -> bool:
+        if not fnmatchcase(key, self.claim):
+            return False
+        if claim is None or self.absent:
+            return self.absent and claim is None
+        value = {True: "yes", False: "no"}[claim.value] if isinstance(claim.value, bool) else claim.value
+        if self.over is not None:
+            return isinstance(value, int | float) and value > self.over
+        return self.any or str(value) in self.values
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """refused: pattern by kind of problem, first match names the problem. asserting: phrase -> class, by kind."""
+
+    refused: tuple[tuple[str, re.Pattern[str]], ...]
+    asserting: dict[str, dict[str, str]]
+    states: dict[str, tuple[State, ...]]
+    standing: frozenset[str]
+    roles: dict[str, tuple[str, ...]]
+    role_pattern: re.Pattern[str]
+    vocabulary: frozenset[str]
+    alias: dict[str, str]
+    bands: tuple[tuple[float, str], ...]
+    doubtful: frozenset[str]
+
+
+@cache
+def lexicon() -> Lexicon:
+    data, other = _toml("lexicon.en.toml"), _toml("words.en.toml")
+    stated = _toml("states.en.toml")
+    asserting = {
+        kind: {" ".join(phrase.split()): meaning for meaning, line in data[kind].items() for phrase in line.split("|")}
+        for kind in ("direction", "comparison", "order")
+    }
+    refused = {kind: [w.replace("-", " ") for w in text.split()] for kind, text in data["refused"].items()}
+    for kind, phrases in asserting.items():
+        refused[kind] = [*phrases, *(w.replace("-", " ") for w in data["guarded"][kind].split())]
+    states: dict[str, list[State]] = {}
+    for item in stated["state"]:
+        rule = {key: item[key] for key in ("over", "any", "absent") if key in item}
+        for phrase in item["phrases"]:
+            states.setdefault(fold(phrase), []).append(State(item["claim"], tuple(item.get("values", ())), **rule))
+    roles = dict(_role(line) for line in data["bind"]["roles"].strip().splitlines())
+    persuasion = {word for kind in ("hedge", "persuasive", "causal", "negation", "number") for word in refused[kind]}
+    return Lexicon(
+        refused=tuple((kind, any_of(words)) for kind, words in refused.items()),
+        asserting=asserting,
+        states={phrase: tuple(rules) for phrase, rules in states.items()},
+        standing=frozenset(fold(phrase) for item in stated["standing"] for phrase in item["phrases"]),
+        roles=roles,
+        role_pattern=any_of(roles),
+        vocabulary=frozenset(data["vocabulary"]["plain"].split()),
+        alias=other["alias"],
+        bands=tuple((band["under"], band["word"]) for band in other["band"]),
+        doubtful=frozenset(persuasion),
+    )
+
+
+def fold(text: str) -> str:
+    """Case and white space do not matter to the meaning of words."""
+    return " ".join(text.casefold().split())
+
+
+def any_of(phrases: Iterable[str]) -> re.Pattern[str]:
+    """Whole words only, longer phrases first, any white space between words."""
+    ordered = sorted({fold(p) for p in phrases}, key=lambda p: (-len(p), p))
+    options = "|".join(r"\s+".join(re.escape(word) for word in phrase.split()) for phrase in ordered)
+    return re.compile(rf"(?<![\w’'])(?:{options})(?![\w])", re.IGNORECASE) if options else re.compile(r"(?!)")
+
+
+def _role(line: str) -> tuple[str, tuple[str, ...]]:
+    phrase, _, patterns = line.partition(" = ")
+    return fold(phrase), tuple(patterns.split())
+
+
+def _toml(name: str) -> dict[str, Any]:
+    return tomllib.loads(files("xagent.narrative").joinpath(name).read_text(encoding="utf-8"))

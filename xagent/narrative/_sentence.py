@@ -1,0 +1,189 @@
+"""One sentence against the ledger: the text follows its frame, every token reads back, no bare word states a fact."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from xagent.evidence import Claim, Ledger
+from xagent.narrative._backing import backing
+from xagent.narrative._lexicon import any_of, fold, lexicon
+from xagent.narrative._model import Problem, Sentence
+from xagent.narrative._reading import expected_words, misreading
+from xagent.personas import Persona
+
+_TOKEN = re.compile(r"⟦([^⟦⟧|]+)\|([^⟦⟧|]+)⟧")
+HOLE = "\ufffc"  # stands for a token in the literal text
+MEND = {
+    "number": "Print figures through tokens alone.",
+    "month": "Print dates through tokens alone.",
+    "currency": "Print amounts and their units through tokens alone.",
+    "direction": "Bind the word to effects with a direction assertion.",
+    "comparison": "Bind the word to a comparison with a comparison assertion.",
+    "order": "Bind the word to ranks with an order assertion.",
+    "negation": "Use a registered phrase with a state assertion.",
+    "hedge": "Leave the word out; certainty is stated by the trust claims.",
+    "persuasive": "Use neutral words.",
+    "causal": "Say how the model used the input, not why things happen.",
+    "name": "Print names through tokens alone.",
+    "avoid": "This reader is not given terms of the trade.",
+    "unknown-word": "Use words of the lexicon, or a token.",
+}
+
+
+@dataclass
+class Context:
+    """What a sentence is checked against. seen: claims that this persona may see.."""
+
+    ledger: Ledger
+    seen: Ledger
+    persona: Persona
+    subjects: frozenset[str]
+    names: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = any_of(_labels(self.ledger))
+
+    def canonical(self, text: str) -> str:
+        for word, other in self.persona.vocabulary.items():
+            text = re.sub(rf"\b{re.escape(other)}\b", word, text, flags=re.IGNORECASE)
+        return text
+
+
+def check_sentence(sentence: Sentence, context: Context) -> Iterator[Problem]:
+    """Every problem of one sentence; nothing about its place in the whole."""
+    written = [(match[1], match[2]) for match in _TOKEN.finditer(sentence.frame)]
+    if written != [(token.claim, token.policy) for token in sentence.tokens]:
+        yield _problem("frame", sentence, None, "The tokens listed are not those of the frame.", "List them in order.")
+        return
+    literals = _TOKEN.split(sentence.frame)[::3]
+    unknown = [token.claim for token in sentence.tokens if token.claim not in context.seen]
+    for key in unknown:
+        hidden = key in context.ledger
+        yield _problem(
+            "hidden" if hidden else "unknown-claim", sentence, key,
+            f"The claim {key!r} {'may not be shown to this reader' if hidden else 'is not in the ledger'}.",
+            "Cite a claim of the ledger that this reader may see.",
+        )  # fmt: skip
+    if unknown:
+        return
+    yield from _text(sentence, literals, context)
+    for token in sentence.tokens:
+        claim = context.seen[token.claim]
+        if claim.subject not in context.subjects:
+            yield _problem("subject", sentence, claim.id, "This claim is about someone else.", "Leave it out.")
+    yield from _words(sentence, literals, context)
+
+
+def _text(sentence: Sentence, literals: list[str], context: Context) -> Iterator[Problem]:
+    """The text is the frame with every token printed under its policy."""
+    if any("⟦" in part or "⟧" in part for part in literals):
+        yield _problem("frame", sentence, None, "The frame has a broken token.", "Write tokens as ⟦claim|policy⟧.")
+    claims = [context.seen[token.claim] for token in sentence.tokens]
+    strict = [_shape(claim, token.policy) for claim, token in zip(claims, sentence.tokens, strict=True)]
+    parts = _between(sentence.text, literals, strict) or _between(sentence.text, literals, [".*?"] * len(claims))
+    if parts is None:
+        yield _problem("text", sentence, None, "The text does not follow its frame.", "Print the frame anew.")
+        return
+    for claim, token, part in zip(claims, sentence.tokens, parts, strict=True):
+        wrong = misreading(part, claim, token.policy)
+        if wrong:
+            message = f"{part!r} does not print {claim.id} as {token.policy}: {wrong}."
+            yield _problem("value", sentence, claim.id, message, "Print the claim under its policy.")
+
+
+def _between(text: str, literals: list[str], shapes: list[str]) -> list[str] | None:
+    pattern = re.escape(literals[0]) + "".join(
+        f"({shape}){re.escape(after)}" for shape, after in zip(shapes, literals[1:], strict=True)
+    )
+    match = re.fullmatch(pattern, text, re.DOTALL)
+    return list(match.groups()) if match else None
+
+
+def _shape(claim: Claim, policy: str) -> str:
+    """What the printed token may look like, narrow enough that the words around it cannot be mistaken for it."""
+    if policy in ("name", "quoted", "text", "alias"):
+        return re.escape(expected_words(claim, policy))
+    if policy in ("band", "date", "time", "duration"):
+        return r"[\w ,.:−]+?"
+    return (
+        r"[+−]?[\d,]+(?:\.\d+)?(?:e−?\d+)?"
+        + (r"(?:%| percentage points?)?" if "p" in policy else "")
+        + (r".*?" if claim.unit else "")
+    )
+
+
+def _words(sentence: Sentence, literals: list[str], context: Context) -> Iterator[Problem]:
+    literal = context.canonical(HOLE.join(literals))
+    bare, places, lost = _without_assertions(literal, sentence, context)
+    for word in lost:
+        yield _problem(
+            "assertion", sentence, word, f"The text does not say {word!r} there.", "Assert words of the text."
+        )
+    for kind, message, fault in backing(sentence, literal, places, context.seen, HOLE):
+        yield _problem(kind, sentence, fault, message, "Choose words that the ledger backs.")
+    for kind, word in _bare(bare, context):
+        yield _problem(
+            kind, sentence, word, f"{word!r} stands in the text without a token or an assertion.", MEND[kind]
+        )
+
+
+def _without_assertions(literal: str, sentence: Sentence, context: Context) -> tuple[str, list[int], list[str]]:
+    """The literal text with asserted words blanked out, where each starts (-1: nowhere), and those not found."""
+    end, places, lost, bare = 0, [], [], literal
+    for assertion in sentence.assertions:
+        match = any_of([context.canonical(assertion.word)]).search(literal, end) if assertion.word.strip() else None
+        if match is None:
+            lost.append(assertion.word)
+            places.append(-1)
+            continue
+        places.append(match.start())
+        end = match.end()
+        bare = bare[: match.start()] + "\x1f" * (end - match.start()) + bare[end:]
+    return bare, places, lost
+
+
+def _bare(text: str, context: Context) -> Iterator[tuple[str, str]]:
+    """Words outside tokens and assertions that a sentence may not use of its own accord, with the kind of problem."""
+    data = lexicon()
+    patterns = [("avoid", any_of(context.persona.avoid)), *data.refused, ("name", context.names)]
+    for kind, pattern in patterns:
+        while match := pattern.search(text):
+            yield kind, match[0]
+            text = text[: match.start()] + "\x1f" * len(match[0]) + text[match.end() :]
+    for match in re.finditer(r"[^\s\x1f\ufffc.,;:()“”!?/-]+", text):
+        word = fold(match[0])
+        if any(c.isnumeric() for c in word):
+            yield "number", match[0]
+        elif any(c in "%‰€$£¥₹" for c in word):
+            yield "currency", match[0]
+        elif word not in data.vocabulary:
+            yield "unknown-word", match[0]
+
+
+def check_title(title: str) -> Iterator[str]:
+    """Words of a title that would colour what follows; a title states nothing, so direction words may stand."""
+    for kind, pattern in lexicon().refused:
+        if kind in ("number", "month", "currency", "hedge", "persuasive", "causal"):
+            yield from (match[0] for match in pattern.finditer(title))
+    yield from re.findall(r"\d+|[%€$£]", title)
+
+
+def _labels(ledger: Ledger) -> set[str]:
+    """Names of inputs and of categories, except those made of plain words alone."""
+    plain = lexicon().vocabulary
+    found = set()
+    for claim in ledger.values():
+        is_label = claim.kind == "text" and claim.feature is not None and claim.id.endswith((".name", ".label"))
+        is_class = claim.kind == "category" and claim.id.endswith((".label", ".target", ".foil", ".typical"))
+        is_value = claim.kind == "category" and claim.feature is not None and claim.id.endswith(".value")
+        if isinstance(claim.value, str) and (is_label or is_class or is_value):
+            words = fold(claim.value).split()
+            if words and not set(words) <= plain:
+                found.add(" ".join(words))
+    return found
+
+
+def _problem(kind: str, sentence: Sentence, token: str | None, message: str, mend: str) -> Problem:
+    return Problem(kind=kind, sentence=sentence.id, token=token, message=message, mend=mend)
