@@ -76,7 +76,7 @@ class View:
         return [(label, cell) for label, cell in found if cell is not None]
 
     def _joined(self, *keys: str) -> Cell | None:
-        cells = [cell for key in keys if (cell := self.facts.cell(key))]
+        cells = self._cells(keys)
         return Cell(" ".join(cell.text for cell in cells), " ".join(cell.claim for cell in cells)) if cells else None
 
     @property
@@ -105,6 +105,28 @@ class View:
         tone = STATES.get(value) or _LEVELS.get(value, "unknown")
         word = words.get(value) or _STATE_WORDS.get(value, value)
         return {"label": label, "cell": Cell(word, key), "tone": tone, "mark": _MARKS[tone]}
+
+    @property
+    def brief(self) -> list[tuple[str, list[tuple[str, list[Cell]]]]]:
+        """For longer reports, the first page's answer to why, what is unusual and what next."""
+        if self.sheet:
+            return []
+        rows: list[tuple[str, list[tuple[str, list[Cell]]]]] = []
+        for label, tone in (("Spoke for it", "for"), ("Spoke against it", "against")):
+            ranks = [n for n in self.drivers if _tone(self.facts.number(f"relevance.driver.{n}.effect")) == tone]
+            if ranks and "drivers" in self.alts:
+                keys = [[f"relevance.driver.{n}.{part}" for part in ("name", "share")] for n in ranks[:3]]
+                rows.append((label, [(tone, self._cells(pair)) for pair in keys]))
+        odd = [key for key in self.facts.ids("deviation.feature.") if key.endswith(".kind")][:3]
+        if odd:
+            parts = [(self.facts.feature(key.split(".")[2], key), self._cells([key])) for key in odd]
+            rows.append(("Unusual", [("", [name, *cells]) for name, cells in parts]))
+        if step := self.facts.cell("decision.next_step", "text"):
+            rows.append(("What to do next", [("", [step])]))
+        return rows
+
+    def _cells(self, keys: Sequence[str]) -> list[Cell]:
+        return [cell for key in keys if (cell := self.facts.cell(key))]
 
     # -- body -----------------------------------------------------------------------------------------------------
 
@@ -276,10 +298,11 @@ class View:
 _NOTICES: Json = {"id": "notices", "title": "Also worth knowing", "flow": [], "exhibits": [], "tables": []}
 _MARKS = {"ok": "\u2713", "deviation": "!", "unknown": "?", "absent": "\u2013"}
 _LEVELS = {"strong": "ok", "fair": "ok", "limited": "unknown", "do not rely": "deviation"}
-_STATE_WORDS = {"cannot tell": "Cannot tell", "not supplied": "Not supplied", "ok": "As expected", "deviation": "Deviates"}
+_STATE_WORDS = {"cannot tell": "Cannot tell", "not supplied": "Not supplied"}
 _CHECKS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("Prediction", "reproduction.state", {"ok": "Reproduced", "deviation": "Not reproduced"}),
-    ("Explanation", "trust.level", {"strong": "Strong", "fair": "Fair", "limited": "Limited", "do not rely": "Do not rely"}),
+    ("Explanation", "trust.level",
+     {"strong": "Strong", "fair": "Fair", "limited": "Limited", "do not rely": "Do not rely"}),
     ("This input", "deviation.state", {"ok": "Usual", "deviation": "Unusual"}),
     ("Recent inputs", "drift.state", {"ok": "No shift found", "deviation": "Shifted"}),
     ("Process", "telemetry.state", {"ok": "No fault found", "deviation": "Faults found"}),
