@@ -56,17 +56,20 @@ def judge(reference: Rows, row: Rows, seed: int, alpha: float) -> Joint:
 
     The split holds out enough rows, if there are, for a combined p-value to reach alpha.
     """
-    from crepes import ConformalClassifier
-
     order = np.random.default_rng(seed).permutation(reference.n)
     held = calibration_size(reference.n, math.ceil(SCORES / alpha) - 1)
     calibration, fit = reference.take(order[:held]), reference.take(order[held : held + MOST_FIT])
     scores, contributions = _scores(fit, calibration, row)
-    p = {
-        name: float(ConformalClassifier().fit(held_out).predict_p(own[:, None], smoothing=False)[0, 0])
-        for name, (held_out, own) in scores.items()
-    }
+    p = {name: float(p_values(*pair)[0]) for name, pair in scores.items()}
     return Joint(p, held, fit.n, contributions)
+
+
+def p_values(calibration: Floats, scores: Floats) -> Floats:
+    """(n,): the share of calibration scores, with the row itself, that are at least as large. Never 0, ties count."""
+    from crepes import ConformalClassifier
+
+    found = ConformalClassifier().fit(calibration).predict_p(scores[:, None], smoothing=False)
+    return np.asarray(found[:, 0], dtype=np.float64)
 
 
 def tails(known: Column, asked: Column) -> tuple[Floats, Floats]:
@@ -91,8 +94,8 @@ def tails(known: Column, asked: Column) -> tuple[Floats, Floats]:
 
 def _number_tails(known: NDArray[np.float64], asked: NDArray[np.float64]) -> tuple[Floats, Floats]:
     ordered, asked = np.sort(known.astype(np.float64)), asked.astype(np.float64)
-    lower = (mid_ranks(ordered, asked) + 0.5) / (len(ordered) + 1)
-    p = np.minimum(1.0, 2 * np.minimum(lower, 1 - lower))
+    below = mid_ranks(ordered, asked)
+    p = np.minimum(1.0, (2 * np.minimum(below, len(ordered) - below) + 1) / (len(ordered) + 1))
     beyond = np.maximum(0.0, np.maximum(ordered[0] - asked, asked - ordered[-1]))
     central = float(np.subtract(*np.quantile(ordered, [0.99, 0.01])))
     unit = central or float(ordered[-1] - ordered[0]) or max(abs(float(ordered[0])), 1.0)

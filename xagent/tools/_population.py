@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,7 @@ def read_input(ctx: Context, shapes: dict[str, Shape]) -> Rows:
         columns = tuple(column_of(name, [given.values[name]], shape, None) for name, shape in shapes.items())
         return Rows(1, columns, None, _WORDS["tabular"])
     if isinstance(given, TextInput):
-        return _text_rows(ctx, [given.text], True)
+        return _text_rows(ctx, [given.text], True, "input")
     return _image_rows(_tensor(ctx.subject.encode(given)), True)
 
 
@@ -180,7 +180,7 @@ def _sampled(raw: Any, most: int, seed: int) -> Any:
 
 def _rows(ctx: Context, raw: Any, shapes: dict[str, Shape], path: Path, field: str, vectors: bool) -> Rows:
     if isinstance(ctx.case.input, TextInput):
-        return _text_rows(ctx, raw, vectors)
+        return _text_rows(ctx, raw, vectors, field)
     if isinstance(ctx.case.input, ImageInput):
         return _image_rows(raw, vectors)
     where = f"{field}: column {{!r}} of {path.name}"
@@ -204,7 +204,7 @@ def _measures(named: Iterable[tuple[str, Sequence[float] | Floats]]) -> tuple[Co
     return tuple(Column(name, "numeric", np.asarray(values, dtype=np.float64)) for name, values in named)
 
 
-def _text_rows(ctx: Context, texts: list[str], vectors: bool) -> Rows:
+def _text_rows(ctx: Context, texts: list[str], vectors: bool, field: str) -> Rows:
     columns = _measures(
         (
             ("number of characters", [float(len(t)) for t in texts]),
@@ -214,15 +214,19 @@ def _text_rows(ctx: Context, texts: list[str], vectors: bool) -> Rows:
     )
     if not vectors:
         return Rows(len(texts), columns, None, "length and characters of the text")
-    encoded = ctx.subject.encode_texts(texts)
-    matrix = np.stack([_tensor(one)[0].mean(axis=0) for one in encoded]) if encoded else np.empty((0, 1))
-    return Rows(len(texts), columns, matrix, _WORDS["text"])
+    matrix = []
+    for number, text in enumerate(texts, 1):  # one at a time: the embeddings of all tokens together may not fit
+        try:
+            encoded = ctx.subject.encode_texts([text])[0]
+        except InvalidCase as error:
+            raise InvalidCase(f"{field}: text {number} of {len(texts)}: {error.message}", error.hint) from None
+        matrix.append(_tensor(encoded)[0].mean(axis=0))
+    return Rows(len(texts), columns, np.stack(matrix), _WORDS["text"])
 
 
 def _image_rows(pixels: Floats, vectors: bool) -> Rows:
     flat = pixels.reshape(len(pixels), -1)
-    names: tuple[Literal["mean brightness"], Literal["contrast"]] = ("mean brightness", "contrast")
-    columns = _measures(zip(names, (flat.mean(axis=1), flat.std(axis=1)), strict=True))
+    columns = _measures((("mean brightness", flat.mean(axis=1)), ("contrast", flat.std(axis=1))))
     if not vectors:
         return Rows(len(pixels), columns, None, "mean brightness and contrast of the encoded pixels")
     pooled = _pooled(pixels)
