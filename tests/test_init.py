@@ -114,14 +114,17 @@ def test_without_a_time_it_is_now_to_the_second(made: Path, tmp_path: Path) -> N
     assert moment.microsecond == 0
 
 
-def test_a_time_is_kept_in_utc_and_needs_a_zone(made: Path, tmp_path: Path) -> None:
-    at = datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))
+@pytest.mark.parametrize(
+    ("at", "kept"),
+    [
+        (datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=2))), "2025-12-31T23:00:00Z"),
+        (datetime(2026, 1, 1, 1), "2026-01-01T01:00:00Z"),  # noqa: DTZ001 - as a command line gives it
+    ],
+)
+def test_a_time_is_kept_in_utc(made: Path, tmp_path: Path, at: datetime, kept: str) -> None:
     init_case(made / "two.pt2", made / "rows.csv", out=tmp_path / "case", decided_at=at)
-    assert (
-        json.loads((tmp_path / "case" / "case.json").read_text())["prediction"]["decided_at"] == "2025-12-31T23:00:00Z"
-    )
-    with pytest.raises(UsageFault, match="no time zone"):
-        init_case(made / "two.pt2", made / "rows.csv", out=tmp_path / "b", decided_at=datetime(2026, 1, 1))  # noqa: DTZ001
+    assert json.loads((tmp_path / "case" / "case.json").read_text())["prediction"]["decided_at"] == kept
+    assert ("read as UTC" in (tmp_path / "case" / "notes.txt").read_text()) == (at.tzinfo is None)
 
 
 def test_input_file_and_encoder_of_levels(made: Path, tmp_path: Path) -> None:
@@ -191,7 +194,7 @@ def test_an_encoder_beside_the_model_is_taken(fixtures: Path, tmp_path: Path) ->
 
 
 def test_a_regression_says_so(made: Path, tmp_path: Path) -> None:
-    out = bring(made, tmp_path / "case", "one.pt2", output="value", unit="EUR")
+    out = bring(made, tmp_path / "case", "one.pt2", output_kind="value", unit="EUR")
     case = load_case(out / "case.json")
     assert (case.prediction.scale, case.prediction.label, case.model.output.unit) == ("value", None, "EUR")
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Draft:
     encoder: Path | None
     features: tuple[str, ...]
     classes: tuple[str, ...]
-    output: str | None
+    output_kind: str | None
     unit: str | None
     threshold: float | None
     target: str | None
@@ -92,13 +92,15 @@ def write_case(drafted: tuple[Draft, Drafted], folder: Path) -> list[Path]:
     prediction = record_prediction(
         subject,
         case.input,
-        decided_at=draft.decided_at,
+        decided_at=_in_utc(draft.decided_at),
         target=draft.target,
         threshold=draft.threshold,
     )
     found.case["prediction"] = prediction.model_dump(mode="json", exclude_none=True)
     _write_json(folder / "case.json", found.case)
     load_case(folder / "case.json")
+    if draft.decided_at.tzinfo is None:
+        found.notes.append("The time of the decision was given without a zone and is read as UTC.")
     if draft.threshold is None:
         found.notes.append("No threshold is known; --threshold gives the one that the decision used.")
     found.notes.append("The recorded prediction is what the model answered when this folder was written.")
@@ -126,7 +128,7 @@ def _drafted(draft: Draft) -> Drafted:
         format_, value = "transformers", text_inputs(draft, given)
     elif draft.model.suffix == ".pt2":
         shape = program_shape(draft.model)
-        output = output_spec(shape.outputs, draft.classes, draft.output, draft.unit)
+        output = output_spec(shape.outputs, draft.classes, draft.output_kind, draft.unit)
         format_ = "torch-export"
         if draft.reference.suffix == ".npz":
             value, encoder = image_inputs(draft, given, shape, notes)
@@ -155,11 +157,15 @@ def _drafted(draft: Draft) -> Drafted:
 
 def _placeholder(case: Json, draft: Draft) -> Json:
     """A prediction that passes validation, so that the model can be loaded and asked for the real one."""
-    moment = draft.decided_at.isoformat()
+    moment = _in_utc(draft.decided_at).isoformat()
     classes = case["model"]["output"].get("classes")
     if not classes:
         return {"score": 0.0, "scale": "value", "decided_at": moment}
     return {"label": classes[0], "score": 0.0, "decided_at": moment}
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _copied(path: Path, folder: Path, role: str) -> Json:

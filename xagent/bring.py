@@ -49,7 +49,7 @@ def init_case(
     encoder: Path | None = None,
     features: Sequence[str] = (),
     classes: Sequence[str] = (),
-    output: str | None = None,
+    output_kind: str | None = None,
     unit: str | None = None,
     threshold: float | None = None,
     target: str | None = None,
@@ -66,7 +66,8 @@ def init_case(
     or JSONL with `text` (texts). The explained input is `row` of the reference (counted from 0; the first when nothing
     is said) or the file `input`: JSON, a CSV of one row, or a text. encoder: by default `encoder.json` beside the
     model; without one, numbers go into the model as they are. features: which columns go in, and in which order.
-    decided_at: when the prediction was made, by default now, to the second. The recorded prediction is what the model
+    output_kind: `logits`, `logit` or `value`, see `OutputSpec`; needed for a model of one output without class names.
+    decided_at: when the prediction was made, by default now, to the second; without a zone it is UTC. The recorded prediction is what the model
     answers here.
 
     Kinds, levels, ranges and units of features are read off the reference; `notes.txt` lists every assumption. Paths
@@ -90,11 +91,11 @@ def init_case(
         encoder=encoder,
         features=tuple(features),
         classes=tuple(classes),
-        output=output,
+        output_kind=output_kind,
         unit=unit,
         threshold=threshold,
         target=target,
-        decided_at=_utc(decided_at or datetime.now(UTC)),
+        decided_at=decided_at or datetime.now(UTC).replace(microsecond=0),
         name=name or model.stem,
         version=version,
         case_id=case_id,
@@ -149,9 +150,3 @@ def check_case(folder: Path, checklist: Checklist | None = None) -> list[Gap]:
 def _refuse_full(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageFault(f"{out} is already there and not an empty folder.", "Name a new folder with -o.")
-
-
-def _utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise UsageFault("--decided-at has no time zone.", "Write it like 2026-11-20T09:30:00Z.")
-    return moment.astimezone(UTC).replace(microsecond=0)
