@@ -67,8 +67,8 @@ def init_case(
     is said) or the file `input`: JSON, a CSV of one row, or a text. encoder: by default `encoder.json` beside the
     model; without one, numbers go into the model as they are. features: which columns go in, and in which order.
     output_kind: `logits`, `logit` or `value`, see `OutputSpec`; needed for a model of one output without class names.
-    decided_at: when the prediction was made, by default now, to the second; without a zone it is UTC. The recorded prediction is what the model
-    answers here.
+    decided_at: when the prediction was made, by default now, to the second; without a zone it is UTC. The recorded
+    prediction is what the model answers here.
 
     Kinds, levels, ranges and units of features are read off the reference; `notes.txt` lists every assumption. Paths
     that were written are returned, `case.json` first. `out` must not exist or be empty, and appears only when all of it
