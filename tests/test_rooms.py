@@ -59,7 +59,9 @@ def test_every_room_has_a_face() -> None:
         assert ast.get_docstring(tree), f"{room} does not say what lives there"
 
 
-@pytest.mark.parametrize("command", [["--help"], ["explain", "--help"], ["--version"], ["personas"], ["schema", "case"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["explain", "--help"], ["--version"], ["personas"], ["schema", "case"]]
+)
 def test_light_commands_import_no_heavy_library(command: list[str]) -> None:
     """Shown in a fresh process, since this one has torch loaded."""
     code = (
