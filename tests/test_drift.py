@@ -1,0 +1,380 @@
+"""Has the population drifted: few false flags, shifts found, missing values and new levels seen, outliers ignored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xagent.case import SystemCard, load_case
+from xagent.errors import InvalidCase
+from xagent.evidence import Ledger
+from xagent.tools import Context, NotApplicable, _stats
+from xagent.tools.drift import LEVEL, Drift, DriftResult
+
+
+def context(folder: Path, given: dict[str, Any], reference: str | None, window: str | None, **features: Any) -> Context:
+    case: dict[str, Any] = {
+        "schema": "xagent.case/1",
+        "id": "a-1",
+        "subject": "applicant 7",
+        "model": {
+            "format": "torch-export",
+            "path": "model.pt2",
+            "name": "m",
+            "version": "1",
+            "output": {"kind": "logit", "classes": ["no", "yes"]},
+        },
+        "input": given,
+        "prediction": {"label": "yes", "score": 0.7, "decided_at": "2026-11-02T09:30:01+00:00"},
+    }
+    if reference:
+        case["reference"] = {"path": reference, "name": "last year"}
+    if window:
+        case["window"] = {"path": window}
+    (folder / "case.json").write_text(json.dumps(case))
+    card = SystemCard.model_validate({"schema": "xagent.system/1", "name": "s", "features": features})
+    return Context(case=load_case(folder / "case.json"), card=card, subject=SimpleNamespace())  # type: ignore[arg-type]
+
+
+class Frames:
+    """Drift between two frames that need no file: the table reader is replaced."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.monkeypatch = folder, monkeypatch
+        for name in ("reference.csv", "window.csv"):
+            (folder / name).write_text("")
+
+    def __call__(self, reference: pd.DataFrame, window: pd.DataFrame, **features: Any) -> DriftResult:
+        frames = {"reference": reference, "window": window}
+        self.monkeypatch.setattr("xagent.tools._population.read_table", lambda path, field: frames[field])
+        row = reference.head(1).to_dict("records")[0] if len(reference) else dict.fromkeys(reference.columns, 1.0)
+        values = {k: (None if pd.isna(v) else getattr(v, "item", lambda v=v: v)()) for k, v in row.items()}
+        given = {"kind": "tabular", "values": values}
+        self.context = context(self.folder, given, "reference.csv", "window.csv", **features)
+        return Drift().run(self.context)
+
+
+@pytest.fixture
+def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Frames:
+    return Frames(tmp_path, monkeypatch)
+
+
+def table(rng: np.random.Generator, n: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "age": np.round(rng.normal(40, 10, n)),
+            "income": np.round(np.exp(10 + 0.5 * rng.normal(size=n))),
+            "savings": np.where(rng.random(n) < 0.05, np.nan, rng.normal(size=n)),
+            "purpose": rng.choice(["car", "home", "study"], n, p=[0.6, 0.3, 0.1]),
+            "owner": rng.random(n) < 0.5,
+        }
+    )
+
+
+REFERENCE = table(np.random.default_rng(1), 3000)
+
+
+def states(data: DriftResult) -> dict[str, str]:
+    return {f.name: f.state for f in data.features}
+
+
+def flags(data: DriftResult, name: str) -> list[str]:
+    return [t.kind for f in data.features if f.name == name for t in f.tests if t.flagged]
+
+
+# False alarms and power
+
+
+@pytest.mark.parametrize(("rows", "most"), [(40, 0.25), (200, 0.25), (1000, 0.05)])
+def test_reports_without_drift_rarely_flag_anything(rows: int, most: float) -> None:
+    """40 reports of 50 features each: Benjamini-Hochberg promises 5 %, the effect floor does the rest."""
+    rng = np.random.default_rng(5)
+    reference = rng.normal(size=(50, 5000))
+    wrong = 0
+    for _ in range(40):
+        tests = [_stats.test_numbers(reference[j], rng.normal(size=rows)) for j in range(50)]
+        adjusted = _stats.adjusted([t.p for t in tests])
+        wrong += any(p <= LEVEL and t.effect >= t.floor for t, p in zip(tests, adjusted, strict=True))
+    assert wrong / 40 <= most
+
+
+def test_whole_reports_without_drift_rarely_flag_anything(compare: Frames) -> None:
+    rng = np.random.default_rng(6)
+    flagged = [compare(REFERENCE, table(rng, 300)).drifted > 0 for _ in range(60)]
+    assert np.mean(flagged) <= 0.12
+
+
+def test_levels_have_the_false_alarm_rate_they_state() -> None:
+    """500 pairs of samples, the reference no larger than the window: 5 % of p below 0.05, within three errors."""
+    rng = np.random.default_rng(8)
+
+    def draw() -> list[str]:
+        return rng.choice(["a", "b", "c", "d"], 1000, p=[0.4, 0.3, 0.2, 0.1]).tolist()  # type: ignore[no-any-return]
+
+    rate = np.mean([_stats.test_levels(draw(), draw()).p <= 0.05 for _ in range(500)])
+    assert 0.02 <= rate <= 0.08
+
+
+@pytest.mark.parametrize("rows", [100, 270, 2000])
+def test_the_stated_shift_is_found_four_times_in_five(rows: int) -> None:
+    rng = np.random.default_rng(9)
+    shift = _stats.detectable_shift(20_000, rows, 50)
+    assert shift is not None
+    found = 0
+    for _ in range(100):
+        test = _stats.test_numbers(rng.normal(size=20_000), rng.normal(shift, 1, rows))
+        found += test.p <= LEVEL / 50 and test.effect >= test.floor
+    assert 0.65 <= found / 100 <= 0.95
+
+
+@pytest.mark.parametrize(("rows", "shift"), [(600, 0.2), (270, 0.3), (100, 0.5)])
+def test_the_stated_shift_agrees_with_measured_power(rows: int, shift: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_stats, "EFFECT_FLOOR", 0.0)
+    assert _stats.detectable_shift(20_000, rows, 50) == pytest.approx(shift, rel=0.05)
+
+
+def test_no_shift_is_promised_where_none_could_be_found() -> None:
+    assert _stats.detectable_shift(2, 2, 50) is None
+
+
+# One change each
+
+
+def change_age(frame: pd.DataFrame) -> None:
+    frame["age"] += 6
+
+
+def change_income(frame: pd.DataFrame) -> None:
+    frame["income"] *= 1.5
+
+
+def change_purpose(frame: pd.DataFrame) -> None:
+    frame.loc[frame.index[::3], "purpose"] = "study"
+
+
+def new_purpose(frame: pd.DataFrame) -> None:
+    frame.loc[frame.index[::20], "purpose"] = "boat"
+
+
+def change_owner(frame: pd.DataFrame) -> None:
+    frame.loc[frame.index[::3], "owner"] = True
+
+
+def lose_age(frame: pd.DataFrame) -> None:
+    frame.loc[frame.sample(frac=0.4, random_state=0).index, "age"] = np.nan
+
+
+def lose_all_income(frame: pd.DataFrame) -> None:
+    frame["income"] = np.nan
+
+
+def fix_savings(frame: pd.DataFrame) -> None:
+    frame["savings"] = 2.0
+
+
+CHANGES = [
+    (change_age, "age", ["distribution"]),
+    (change_income, "income", ["distribution"]),
+    (change_purpose, "purpose", ["distribution"]),
+    (new_purpose, "purpose", ["new levels"]),
+    (change_owner, "owner", ["distribution"]),
+    (lose_age, "age", ["missing values"]),
+    (lose_all_income, "income", ["missing values"]),
+]
+
+
+@pytest.mark.parametrize(("change", "name", "kinds"), CHANGES)
+def test_one_change_is_found_and_nothing_else(compare: Frames, change: Any, name: str, kinds: list[str]) -> None:
+    window = table(np.random.default_rng(2), 400)
+    change(window)
+    data = compare(REFERENCE, window)
+    assert flags(data, name) == kinds
+    assert states(data) == {n: "deviation" if n == name else "ok" for n in REFERENCE.columns}
+    assert (data.state, data.drifted) == ("deviation", 1)
+
+
+def test_a_feature_that_became_constant_has_drifted(compare: Frames) -> None:
+    window = table(np.random.default_rng(2), 400)
+    fix_savings(window)
+    assert "distribution" in flags(compare(REFERENCE, window), "savings")
+
+
+def test_one_outlier_changes_no_verdict(compare: Frames) -> None:
+    for change in (None, change_age):
+        window = table(np.random.default_rng(2), 400)
+        if change:
+            change(window)
+        before = states(compare(REFERENCE, window))
+        for name in ("age", "income", "savings"):
+            spoilt = window.copy()
+            spoilt.loc[7, name] = 1e6
+            assert states(compare(REFERENCE, spoilt)) == before
+            worse = REFERENCE.copy()
+            worse.loc[7, name] = 1e6
+            assert states(compare(worse, window)) == before
+
+
+def test_a_tiny_certain_shift_is_no_drift(compare: Frames) -> None:
+    rng = np.random.default_rng(0)
+    data = compare(pd.DataFrame({"x": rng.normal(size=50_000)}), pd.DataFrame({"x": rng.normal(0.05, 1, size=50_000)}))
+    (test,) = data.features[0].tests
+    assert (data.state, test.p < 1e-6, test.effect < test.floor) == ("ok", True, True)
+
+
+# Windows that cannot tell
+
+
+@pytest.mark.parametrize("rows", [0, 1, 29])
+def test_a_small_window_cannot_tell(compare: Frames, rows: int) -> None:
+    window = table(np.random.default_rng(2), rows)
+    if rows:
+        change_age(window)
+    data = compare(REFERENCE, window)
+    assert data.state == "cannot tell"
+    assert set(states(data).values()) == {"cannot tell"}
+    assert (data.n, data.detectable, data.why) == (rows, None, "The window has fewer than 30 rows.")
+    claims = Ledger(Drift().claims(data, compare.context))
+    assert claims["drift.window.n"].value == rows
+    assert "drift.detectable" not in claims
+
+
+def test_a_small_reference_cannot_tell(compare: Frames) -> None:
+    data = compare(REFERENCE.head(1), table(np.random.default_rng(2), 400))
+    assert (data.state, data.why) == ("cannot tell", "The reference has fewer than 30 rows.")
+
+
+def test_identical_windows_are_ok(compare: Frames) -> None:
+    data = compare(REFERENCE, REFERENCE.copy())
+    assert data.state == "ok"
+    assert all(t.effect == 0 and t.p == 1 for f in data.features for t in f.tests)
+
+
+def test_columns_without_values_or_variation(compare: Frames) -> None:
+    def frame(n: int, **columns: Any) -> pd.DataFrame:
+        return pd.DataFrame({k: [v] * n for k, v in columns.items()})
+
+    before = frame(100, empty=np.nan, same=1.0, level="a", filled=np.nan, few=1.0)
+    after = frame(60, empty=np.nan, same=1.0, level="a", filled=2.0, few=1.0)
+    after.loc[5:, "few"] = np.nan
+    data = compare(before, after)
+    assert states(data) == {
+        "empty": "cannot tell",
+        "same": "ok",
+        "level": "ok",
+        "filled": "deviation",
+        "few": "deviation",
+    }
+    assert flags(data, "few") == ["missing values"]
+
+
+def test_a_window_of_another_type_counts_as_missing(compare: Frames) -> None:
+    window = table(np.random.default_rng(2), 400)
+    window["age"] = window["age"].astype(object)
+    window.loc[::2, "age"] = "n/a!"
+    data = compare(REFERENCE, window)
+    age = next(f for f in data.features if f.name == "age")
+    assert (age.unreadable, age.n, flags(data, "age")) == (200, 200, ["missing values"])
+
+
+@pytest.mark.parametrize("dtype", ["str", object, "category"])
+def test_levels_of_every_dtype(compare: Frames, dtype: Any) -> None:
+    window = table(np.random.default_rng(2), 400)
+    reference = REFERENCE.astype({"purpose": dtype})
+    assert states(compare(reference, window)) == states(compare(REFERENCE, window))
+    boat = window.assign(purpose="boat").astype({"purpose": dtype})
+    data = compare(reference, boat)
+    purpose = next(f for f in data.features if f.name == "purpose")
+    assert (purpose.state, purpose.new_levels, purpose.new_share) == ("deviation", ("boat",), 1.0)
+    assert all(t.p_raw > 0 for t in purpose.tests)
+
+
+@pytest.mark.parametrize("owner", ["int", "text", "object"])
+def test_truth_values_however_they_are_written(compare: Frames, owner: str) -> None:
+    window = table(np.random.default_rng(2), 400)
+    spelt = {"int": window["owner"].astype(int), "text": window["owner"].map({True: "True", False: "false"})}
+    window["owner"] = spelt.get(owner, window["owner"].astype(object))
+    assert states(compare(REFERENCE, window))["owner"] == "ok"
+
+
+# The tool
+
+
+def test_claims_speak_of_drifted_features_only(compare: Frames) -> None:
+    window = table(np.random.default_rng(2), 400)
+    change_income(window)
+    data = compare(REFERENCE, window, income={"label": "Income", "unit": "EUR", "decimals": 0})
+    claims = Ledger(Drift().claims(DriftResult.model_validate(data.model_dump(mode="json")), compare.context))
+    assert claims["drift.drifted.count"].value == 1
+    shift = claims["drift.feature.income.shift"]
+    assert (shift.unit, shift.sign, shift.subject) == ("EUR", 1, "population")
+    assert claims["drift.feature.income.effect"].kind == "drift"
+    assert not any(key.startswith("drift.feature.age") for key in claims)
+    assert set(Drift().inputs(compare.context)) == {"reference", "window"}
+
+
+def test_what_is_missing_is_named(tmp_path: Path, compare: Frames) -> None:
+    given = {"kind": "tabular", "values": {"age": 1.0}}
+    with pytest.raises(NotApplicable, match="reference population"):
+        Drift().run(context(tmp_path, given, None, "window.csv"))
+    with pytest.raises(NotApplicable, match="recent window"):
+        Drift().run(context(tmp_path, given, "reference.csv", None))
+    with pytest.raises(InvalidCase, match=r"window\.csv has no column 'age'"):
+        compare(REFERENCE, REFERENCE.drop(columns="age"))
+    with pytest.raises(InvalidCase, match=r"reference\.csv has no rows"):
+        compare(REFERENCE.head(0), REFERENCE)
+
+
+def test_texts_drift_by_their_measures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def write(name: str, words: int, n: int = 200) -> None:
+        lines = (json.dumps({"text": " ".join(["word"] * int(rng.poisson(words) + 1))}) for _ in range(n))
+        (tmp_path / name).write_text("\n".join(lines))
+
+    write("reference.jsonl", 10)
+    ctx = context(tmp_path, {"kind": "text", "text": "a word"}, "reference.jsonl", "window.jsonl")
+    for words, state in ((10, "ok"), (14, "deviation")):
+        write("window.jsonl", words)
+        assert Drift().run(ctx).state == state
+    (tmp_path / "window.jsonl").write_text("")
+    assert (Drift().run(ctx).state, Drift().run(ctx).n) == ("cannot tell", 0)
+
+
+def test_the_stability_index_comes_with_its_null() -> None:
+    rng = np.random.default_rng(4)
+    reference = rng.normal(size=5000)
+    assert _stats.stability_index(reference, reference[:199]) is None
+    pairs = [_stats.stability_index(reference, rng.normal(size=500)) for _ in range(200)]
+    above = np.mean([psi > null for psi, null in (p for p in pairs if p)])
+    assert len([p for p in pairs if p]) == 200
+    assert above <= 0.12
+    constant = _stats.stability_index(np.ones(300), np.ones(300))
+    assert constant is not None
+    assert constant[0] == 0
+
+
+@settings(max_examples=60)
+@given(
+    before=st.lists(st.sampled_from([*"abcdefgh"]), min_size=30, max_size=120),
+    after=st.lists(st.sampled_from([*"abcdefghij"]), min_size=30, max_size=120),
+)
+def test_tests_of_levels_stay_in_bounds(before: list[str], after: list[str]) -> None:
+    for test in (_stats.test_levels(before, after), _stats.test_new_levels(before, after)):
+        assert 0 < test.p <= 1
+        assert 0 <= test.effect <= 1
+    assert _stats.test_levels(before, list(reversed(before))).effect == 0
+
+
+@given(st.integers(30, 5000), st.integers(30, 5000), st.floats(0, 1), st.floats(0, 1))
+def test_missing_shares_stay_in_bounds(n: int, m: int, one: float, other: float) -> None:
+    test = _stats.test_missing((round(one * n), n), (round(other * m), m))
+    assert 0 < test.p <= 1
+    assert 0 <= test.effect <= 1
