@@ -55,6 +55,7 @@ CLAIMS = [
     claim("decision.label", "refused", "category"),
     claim("input.inc.value", 41000, "value", unit="EUR", feature="inc"),
     claim("feature.inc.label", "Income", feature="inc"),
+    claim("input.job.value", "missing", "category", feature="job"),
     *(
         c
         for n in range(1, 13)
@@ -93,8 +94,8 @@ def test_a_needed_part_that_lacks_makes_the_row_missing_and_says_which() -> None
 def test_claims_are_printed_by_the_readers_policy_and_named() -> None:
     rows = fill(manifest={"versions": {"xagent": "1"}})
     assert rows["A4"]["value"] == "decision: loan-1; subject: applicant-7; decided: 20 November 2026 at 09:30 UTC"
-    assert rows["A9"]["value"] == "values: Income = 41,000 EUR; sources: Age = form · Income = payroll"
-    assert rows["A9"]["claims"] == ["feature.inc.label", "input.inc.value"]
+    assert rows["A9"]["value"] == "values: Income = 41,000 EUR · job = missing; sources: Age = form · Income = payroll"
+    assert rows["A9"]["claims"] == ["feature.inc.label", "input.inc.value", "input.job.value"]
     assert "ab" * 32 in rows["A17"]["value"]  # a hash is never cut
     assert rows["A18"]["value"].startswith("performance: metric AUC, value 0.8125, segment all, n 1200; why")
     assert rows["A10"]["value"].startswith("personal attributes used: Age = yes; left out: Not provided")

@@ -159,9 +159,11 @@ def _claim(claim: Claim, evidence: _Evidence) -> str:
 
 
 def _policy(claim: Claim) -> str | None:
-    """Texts whole (a hash has more characters than a name may show), times to the minute; the rest is printed as this
-    reader gets it elsewhere."""
-    return {"time": "time", "text": "text"}.get(claim.kind)
+    """Words whole and without quotes (a hash has more characters than a name may show), times to the minute; figures as
+    this reader gets them elsewhere."""
+    if claim.kind == "time":
+        return "time"
+    return "text" if isinstance(claim.value, str | bool) else None
 
 
 def _texts(node: Any, path: Sequence[str]) -> Iterator[str]:
