@@ -50,6 +50,13 @@ def balance(entries: dict[str, Tensor], score: Tensor) -> Ledger:
     return Ledger(**entries, total=total, score=score, gap=(score - total).abs() / scale)
 
 
+def adds_up(ledger: Ledger, dtype: torch.dtype) -> bool:
+    """Whether the account closes, up to rounding in `dtype`, for every sample."""
+    volume = torch.stack([getattr(ledger, name).abs() for name in (*ENTRIES, "score")]).sum(0)
+    allowed = max(1e-3, 8 * torch.finfo(dtype).eps)
+    return bool(((ledger.score - ledger.total).abs() <= allowed * volume).all())
+
+
 class Books:
     """Collects bookings while the gradient flows: one hook per addend, summed per sample at once."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from types import FunctionType
 from typing import Any
 
@@ -102,7 +102,8 @@ class TraceMode(TorchFunctionMode):
 
     def count(self, operation: Callable[..., Any]) -> None:
         """Name an operation in the audit."""
-        name = resolve_name(operation) or str(getattr(operation, "__name__", operation))
+        known = resolve_name(operation) or resolve_name(getattr(operation, "__wrapped__", operation))
+        name = known or str(getattr(operation, "__name__", operation))
         self.audit[name] = self.audit.get(name, 0) + 1
 
 
@@ -117,10 +118,10 @@ def _unhandled(step: Step, *args: Any, **kwargs: Any) -> Any:
 def _in_place_unhandled(step: Step, *args: Any, **kwargs: Any) -> Any:
     """Works on a copy that is written back, so that the relevance before and after can be told apart."""
 
+    @wraps(step.operation)
     def on_a_copy(x: Tensor, *rest: Any, **options: Any) -> Any:
         return step.operation(x.clone(), *rest, **options)
 
-    on_a_copy.__name__ = step.operation.__name__
     args[0].copy_(Step(step.mode, on_a_copy, args, kwargs).unhandled())
     return args[0]
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._step import Step, carries
+from ._step import Step, carries, carry
 from ._table import register
 
 ACTIVATIONS = (
@@ -41,18 +41,24 @@ def activation(step: Step, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     value = step.value()
     if at_zero is None:
         return value
-    x, y = input.detach(), value
+    change = None
     if at_zero != 0:  # y - f(0) loses digits near zero
-        exact = torch.float64 if x.device.type != "mps" else torch.float32
+        exact = torch.float64 if input.device.type != "mps" else torch.float32
         with torch.no_grad():
-            x = x.to(exact)
-            y = step.operation(x, *args, **kwargs) - at_zero
-    ratio = torch.where(x == 0, slope, y / x).to(input.dtype if input.dtype.itemsize >= 4 else torch.float32)
-    result = step.carry(input, value, lambda gradient: gradient * ratio)
+            change = step.operation(input.detach().to(exact), *args, **kwargs) - at_zero
+    result = identity_rule(input, value, slope, change)
     if at_zero != 0:
         step.book(result, at_zero, "constants")
         step.mark(result, "gate")
     return result
+
+
+def identity_rule(x: Tensor, value: Tensor, slope: float, change: Tensor | None = None) -> Tensor:
+    """`value` = f(x) elementwise, with gradient change / x and `slope` at x = 0; change = f(x) - f(0), or f(x)."""
+    change = value.detach() if change is None else change
+    ratio = torch.where(x.detach() == 0, slope, change / x.detach())
+    ratio = ratio.to(torch.promote_types(x.dtype, torch.float32))
+    return carry(x, value.detach(), lambda gradient: gradient * ratio)
 
 
 def _near_zero(step: Step) -> tuple[float | None, float]:
@@ -243,6 +249,23 @@ def group_norm(
     y = step.carry(input, step.value(), back)
     step.book(y, None if bias is None else bias.view(channels), "biases")
     return y
+
+
+@register(torch.instance_norm, torch.ops.aten.instance_norm.default)
+def instance_norm(
+    step: Step,
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    *args: Any,
+) -> Any:
+    """As `group_norm`, every channel a group of its own."""
+    return group_norm(step, input, input.shape[1], weight, bias, eps) if use_input_stats else step.unhandled()
 
 
 @register("glu")

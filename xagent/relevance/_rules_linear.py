@@ -25,7 +25,7 @@ LINEAR = (
     "neg negative sum mean nansum nanmean cumsum trace diff dropout dropout1d dropout2d dropout3d feature_dropout "
     "native_dropout alpha_dropout avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
     "adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d upsample_nearest1d upsample_nearest2d "
-    "upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d identity "
+    "upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d "
     "positive sum_to_size real"
 )
 HOMOGENEOUS = (
@@ -156,9 +156,8 @@ def convolution(
 @linear("__setitem__")
 def assigned(step: Step, target: Tensor, index: Any, value: Any) -> None:
     """target[index] = value; the constants on either side are booked."""
-    with torch.no_grad():
-        offset = torch.zeros_like(target) if carries(target) else target.detach().clone()
-        offset[index] = 0 if carries(value) else value
+    offset = torch.zeros_like(target) if carries(target) else target.detach().clone()
+    offset[index] = 0 if carries(value) else value
     step.plain()
     step.book(target, offset)
 

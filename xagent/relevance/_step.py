@@ -39,6 +39,14 @@ class _Carry(torch.autograd.Function):
         return ctx.back(gradient).to(ctx.dtype), None, None
 
 
+def carry(x: Tensor, value: Tensor, back: Backward) -> Tensor:
+    """`value`, through which a gradient of its shape flows back to x as back(gradient), of x's shape.
+
+    `back` is a linear map; what it needs must be computed now (a model may overwrite x in place later).
+    """
+    return _Carry.apply(x, value, back)  # type: ignore[no-any-return,no-untyped-call]
+
+
 class Step:
     """One call of `operation(*args, **kwargs)` in which at least one argument carries relevance."""
 
@@ -55,11 +63,8 @@ class Step:
             return self.operation(*tree_map(detached, self.args), **tree_map(detached, self.kwargs))
 
     def carry(self, x: Tensor, value: Tensor, back: Backward) -> Tensor:
-        """`value`, through which a gradient of its shape flows back to x as back(gradient), of x's shape.
-
-        `back` is a linear map; what it needs must be computed now (a model may overwrite x in place later).
-        """
-        return _Carry.apply(x, value, back)  # type: ignore[no-any-return,no-untyped-call]
+        """See `carry`."""
+        return carry(x, value, back)
 
     def scaled(self, x: Tensor, share: float) -> Tensor:
         """x, through which only `share` of the gradient flows back."""

@@ -26,9 +26,10 @@ class RuleSet:
     `rules[operation]` is called as `rule(step, *args, **kwargs)` with the operation's own arguments.
     """
 
-    def __init__(self, name: str, parent: RuleSet | None = None) -> None:
+    def __init__(self, name: str, parent: RuleSet | None = None, whole_activations: bool = False) -> None:
         self.name = name
         self.parent = parent
+        self.whole_activations = whole_activations  # activations written out in python get the identity rule
         self.rules: dict[Operation, Callable[..., Any]] = {}
 
     def get(self, operation: Operation) -> Callable[..., Any] | None:
@@ -40,7 +41,7 @@ class RuleSet:
 # `linear` holds what plain autograd conserves already, and only books constants; every set is built on it.
 LINEAR = RuleSet("linear")
 RULE_SETS: dict[str, RuleSet] = {
-    "conserving": RuleSet("conserving", LINEAR),
+    "conserving": RuleSet("conserving", LINEAR, whole_activations=True),
     "gradient": RuleSet("gradient", LINEAR),
 }
 
@@ -74,6 +75,9 @@ def _into(table: RuleSet, operations: tuple[Operation | str, ...]) -> Callable[[
         for operation in operations:
             for spelling in spellings(operation) if isinstance(operation, str) else (operation,):
                 table.rules[spelling] = function
+                packet = getattr(spelling, "overloadpacket", None)  # `torch.ops.my.op` beside `torch.ops.my.op.default`
+                if packet is not None:
+                    table.rules[packet] = function
         return function
 
     return keep
@@ -102,6 +106,6 @@ def _overloads(name: str) -> Iterator[tuple[str, Operation]]:
     packet = getattr(torch.ops.aten, name, None)
     if packet is None:
         return
-    yield "", packet
     for overload in packet.overloads():
-        yield overload, getattr(packet, overload)
+        if not overload.endswith("out"):
+            yield overload, getattr(packet, overload)

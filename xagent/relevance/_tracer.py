@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from ._activations import whole_activations
 from ._errors import RelevanceError
-from ._ledger import ENTRIES, Books, Ledger, balance
+from ._ledger import ENTRIES, Books, Ledger, adds_up, balance
 from ._mode import TraceMode, opened
 from ._step import carries
 from ._table import rule_set
@@ -36,7 +37,8 @@ class Trace:
     score: (batch,), the explained score in the model's dtype.
     ledger: where the score went, see `Ledger`.
     layers: by module name, (batch,) float64: relevance in the module's output, summed over its calls.
-    audit: operations without a rule that relevance went through, with their number of calls.
+    audit: operations without a rule that relevance went through, with their number of calls. "unseen" stands for an
+        operation that is no torch function (an `autograd.Function`, a kernel): then the ledger does not add up.
     status: "exact" if every operation had a rule, else "audited".
     """
 
@@ -79,7 +81,7 @@ class Tracer:
         with _lock(self.model):
             trace, uneven = self._once(inputs, of, target, baseline or {}, layers)
             batch = len(trace.score)
-            folded = batch > 1 and (uneven or float(trace.ledger.gap.max()) > 1e-3)
+            folded = batch > 1 and (uneven or not adds_up(trace.ledger, trace.score.dtype))
             if folded and all(inputs[name].shape[0] == batch for name in of):
                 return self._singly(batch, inputs, of, target, baseline or {}, layers)
         return trace
@@ -88,7 +90,8 @@ class Tracer:
         self, inputs: Mapping[str, Any], of: Sequence[str], target: Target, baseline: Mapping[str, Tensor], layers: bool
     ) -> tuple[Trace, bool]:
         mode = TraceMode(self.rules)
-        with torch.inference_mode(False), torch.enable_grad(), frozen(self.model):
+        whole = whole_activations(self.model) if self.rules.whole_activations else contextlib.nullcontext()
+        with torch.inference_mode(False), torch.enable_grad(), frozen(self.model), whole:
             leaves = {name: inputs[name].detach().clone().requires_grad_() for name in of}
             with recorded(self.model, mode.books, layers) as sums, mode:
                 # a copy goes in, because a model may overwrite its input in place
@@ -118,6 +121,8 @@ class Tracer:
                 mode.books.post("baseline", reference * gradient)
         score = score.detach()
         ledger = balance(mode.books.closed(), score.cpu().double())
+        if not mode.books.uneven and not adds_up(ledger, score.dtype):
+            mode.audit["unseen"] = 1
         status: Literal["exact", "audited"] = "audited" if mode.audit else "exact"
         by_layer = {name: mode.books.total(f"layer:{name}") for name in sums}
         trace = Trace(relevance, score, ledger, by_layer, dict(sorted(mode.audit.items())), status)
