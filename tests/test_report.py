@@ -2,187 +2,303 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+from hashlib import sha256
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from xagent.evidence import Artifact, Claim, Finding, Ledger, slug
-from xagent.narrative import compose
-from xagent.personas import load_persona
-from xagent.report import Report, build_report
+import pikepdf
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from test_report_sample import CASE, STEPS, artifacts, claims, report
 
-DRIVERS: tuple[tuple[str, str, Any, Any, str | None, float], ...] = (
-    ("debt_ratio", "Debt payments as share of income", 46.0, 31.0, "%", 1.42),
-    ("missed", "Missed payments in two years", 3, 0, None, 0.88),
-    ("income", "Income a year", 41_000, 52_000, "EUR", 0.31),
-    ("years", "Years with the employer", 9.0, 4.0, "years", -0.74),
-    ("savings", "Savings", 18_500, 6_200, "EUR", -0.35),
-    ("purpose", "Purpose of the loan", "car", "home", None, -0.06),
+from xagent.errors import ConfigurationFault, UnverifiedNarrative
+from xagent.evidence import Claim, sha256_json
+from xagent.narrative import Narrative, Problem
+from xagent.report import Report, report_schema
+from xagent.report._charts import drivers_chart
+from xagent.report._document import Document
+from xagent.report._heat import _pooled
+from xagent.report._sentences import parts_of
+from xagent.report._templates import neutral
+from xagent.report._view import View
+from xagent.report.check import check_pdf
+
+# --- the data ---------------------------------------------------------------------------------------------------------
+
+ORDER = [
+    "schema", "case", "persona", "language", "decision", "warnings", "findings", "narrative", "claims", "artifacts",
+    "checklist", "verification", "manifest",
+]  # fmt: skip
+PERSONAS = ("business_user", "data_scientist", "regulator")
+
+
+@pytest.fixture(scope="module", params=PERSONAS)
+def made(request: pytest.FixtureRequest) -> Report:
+    return report(request.param)
+
+
+def test_the_json_is_the_report(made: Report) -> None:
+    data = json.loads(made.json)
+    assert list(data) == ORDER
+    assert data == made.data
+    assert data["manifest"]["claims"] == sha256_json(data["claims"])
+    assert data["manifest"]["narrative"] == sha256_json(data["narrative"])
+    assert "seconds" not in made.json.split('"artifacts"')[1].split('"data"')[0]
+    assert data["case"]["input"].keys() == {"kind", "sha256"}
+    assert made.ledger["decision.score"].value == 0.731
+
+
+def test_counts_sentences_and_figures() -> None:
+    narrative = Narrative.model_validate(report().data["narrative"])
+    total = sum(1 + len(sentence.tokens) for sentence in narrative.sentences())
+    assert (report().verification.total, report().verification.verified) == (total, total)
+    broken = narrative.sections[0].sentences[0]
+    problem = Problem(kind="figure", sentence=broken.id, token=None, message="the figure is not in the evidence")
+    bad = report(problems=[problem])
+    assert bad.verification.verified == total - 1 - len(broken.tokens)
+    for draw in (lambda: bad.html, lambda: bad.pdf, lambda: bad.save("nowhere")):
+        with pytest.raises(UnverifiedNarrative, match="not in the evidence"):
+            draw()
+
+
+def test_what_a_reader_may_not_see_is_not_in_the_report() -> None:
+    secret = Claim(id="trust.note", kind="text", value="PLAINLY", artifact="trust", visibility="regulator")
+    tools = [a.model_copy(update={"data": {"note": "PLAINLY"}}) if a.tool == "trust" else a for a in artifacts()]
+    hidden = report("business_user", [*claims(), secret], artifacts=tools)
+    shown = report("regulator", [*claims(), secret], artifacts=tools)
+    assert "PLAINLY" not in hidden.json + hidden.html
+    assert "PLAINLY" in shown.json
+    assert hidden.data["manifest"]["artifacts"] == shown.data["manifest"]["artifacts"]
+
+
+def test_the_schema_describes_the_report(made: Report) -> None:
+    schema = report_schema()
+    assert list(schema["properties"]) == ORDER
+    assert set(schema["required"]) == set(ORDER)
+    Document.model_validate(made.data)
+    with pytest.raises(ValidationError):
+        Document.model_validate({**made.data, "extra": 1})
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Text and elements of a page, the embedded data apart."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.data = ""
+        self._inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.data += data
+        elif self._inside != "style":
+            self.text.append(data)
+
+
+def test_the_page_says_every_sentence_and_binds_every_figure(made: Report) -> None:
+    page = Page(made.html)
+    words = " ".join("".join(page.text).split())
+    narrative = Narrative.model_validate(made.data["narrative"])
+    for sentence in narrative.sentences():
+        assert " ".join(sentence.text.split()) in words, sentence.id
+    bound = {key for _, attrs in page.tags for key in (attrs.get("data-claim") or "").split()}
+    assert bound <= set(made.ledger)
+    figures = {figure.alt.id for figure in narrative.figures}
+    drawn = [s for s in narrative.sentences() if s.id not in figures]
+    assert {token.claim for sentence in drawn for token in sentence.tokens} <= bound
+    assert json.loads(page.data) == made.data
+
+
+def test_the_page_needs_nothing_from_outside(made: Report) -> None:
+    page = Page(made.html)
+    for tag, attrs in page.tags:
+        assert tag not in ("img", "link", "iframe", "object", "form", "a", "base", "foreignobject")
+        assert tag != "script" or attrs.get("type") == "application/json"
+        for name, value in attrs.items():
+            assert not name.startswith("on")
+            assert name in ("xmlns", "content") or "//" not in (value or ""), (tag, name)
+    assert set(re.findall(r"url\(\"?([^)\"]{1,12})", made.html)) <= {"data:font/wo", "#hatch-drive", "#hatch-margi",
+                                                                     "#hatch-drift", "#hatch-timel"}  # fmt: skip
+    headers = [attrs for tag, attrs in page.tags if tag == "th"]
+    assert headers and all(attrs.get("scope") in ("row", "col") for attrs in headers)
+    svgs = sum(tag == "svg" for tag, _ in page.tags)
+    assert svgs == sum(tag == "title" for tag, _ in page.tags) - 1 >= 2
+
+
+HOSTILE = (
+    '<script>alert(1)</script><img src=x onerror="x"> {{ 7*7 }} {% x %} ⟦decision.score|exact⟧ '
+    '\u202eevil\u202c \u2066a \x1b[31m "></title></style>'
 )
 
 
-def claims(**changed: Any) -> list[Claim]:
-    """The ledger of a loan that was declined."""
-    rows: list[Claim] = []
-
-    def add(key: str, kind: str, value: Any, artifact: str = "case", **more: Any) -> None:
-        value = changed.get(key, value)
-        rows.append(Claim(id=key, kind=kind, value=value, artifact=artifact, **more))  # type: ignore[arg-type]
-
-    for key, value in {
-        "case.id": "loan-0042", "case.subject": "applicant-7f3a", "system.name": "Consumer credit desk",
-        "model.name": "credit-risk", "model.version": "3.2", "reference.name": "approved applications of 2025",
-        "window.name": "recent inputs", "decision.next_step": "Offer a review by a person",
-    }.items():  # fmt: skip
-        add(key, "text", value)
-    add("case.decided_at", "time", "2026-03-03T09:30:00+01:00")
-    for key, value in {
-        "decision.label": "Declined", "decision.target": "Declined", "decision.adverse": "yes",
-        "decision.near_threshold": "no", "decision.outcome": "Declined",
-    }.items():  # fmt: skip
-        add(key, "category", value)
-    add("decision.score", "value", 0.731, scale="probability")
-    add("decision.threshold", "threshold", 0.5, scale="probability")
-    add("decision.margin", "compare", 0.231, scale="points", sign=1)
-    add("reproduction.state", "category", "ok", "reproduction")
-    add("reproduction.score", "value", 0.731, "reproduction", scale="probability")
-    add("reproduction.difference", "value", 2e-7, "reproduction")
-    add("reproduction.tolerance", "threshold", 1e-4, "reproduction")
-    add("model.hash_state", "category", "ok", "reproduction")
-    add("model.sha256", "text", "ab" * 32, "reproduction")
-    total = sum(abs(row[5]) for row in DRIVERS)
-    add("relevance.method", "text", "conserving relevance", "relevance")
-    add("relevance.target", "category", "Declined", "relevance")
-    add("relevance.foil", "category", "Approved", "relevance")
-    add("relevance.baseline", "text", "approved applications of 2025", "relevance")
-    add("relevance.score", "value", 1.0002, "relevance", scale="logit")
-    add("relevance.gap", "value", 3e-8, "relevance")
-    add("relevance.features.count", "count", len(DRIVERS), "relevance")
-    add("relevance.audit.count", "count", 0, "relevance")
-    for part, amount in (("inputs", 1.46), ("baseline", -0.21), ("biases", -0.2498), ("constants", 0.0),
-                         ("positions", 0.0), ("softmax", 0.0), ("unhandled", 0.0), ("residual", 3e-8)):  # fmt: skip
-        add(f"relevance.ledger.{part}", "value", amount, "relevance", scale="logit")
-    for tone, sign in (("for", 1), ("against", -1)):
-        side = [row for row in DRIVERS if row[5] * sign > 0]
-        add(f"relevance.{tone}.count", "count", len(side), "relevance")
-        share = sum(abs(row[5]) for row in side) / total
-        add(f"relevance.{tone}.share", "share", share, "relevance", scale="share")
-    for n, (feature, label, value, typical, unit, effect) in enumerate(
-        sorted(DRIVERS, key=lambda row: -abs(row[5])), start=1
-    ):
-        key, about = f"relevance.driver.{n}", {"feature": feature, "artifact": "relevance"}
-        sign = 1 if effect > 0 else -1
-        kind = "category" if isinstance(value, str) else "value"
-        add(f"feature.{slug(feature)}.label", "text", label, feature=feature)
-        add(f"input.{slug(feature)}.value", kind, value, feature=feature, unit=unit)
-        add(f"{key}.name", "text", label, **about)
-        add(f"{key}.effect", "effect", effect, scale="logit", sign=sign, **about)
-        add(f"{key}.share", "share", abs(effect) / total, scale="share", **about)
-        add(f"{key}.rank", "rank", n, **about)
-        add(f"{key}.direction", "category", "for" if sign > 0 else "against", sign=sign, **about)
-        add(f"{key}.value", kind, value, unit=unit, **about)
-        baseline = "approved applications of 2025"
-        add(f"{key}.typical", kind, typical, unit=unit, baseline=baseline, **about)
-        above = "different" if kind == "category" else "above" if value > typical else "below"
-        compared = 0 if kind == "category" else 1 if value > typical else -1
-        add(f"{key}.compare", "category", above, sign=compared, baseline=baseline, **about)
-    add("trust.level", "category", "fair", "trust")
-    add("trust.weakest", "text", "agreement", "trust")
-    add("trust.ceiling", "value", 0.98, "trust")
-    add("trust.fidelity", "value", 0.91, "trust")
-    add("trust.ratio", "value", 3.4, "trust")
-    add("trust.cited.count", "count", 4, "trust")
-    add("trust.keep.share", "share", 0.86, "trust", scale="share")
-    add("trust.random.share", "share", 0.31, "trust", scale="share")
-    add("trust.remove.flips", "category", "yes", "trust")
-    add("trust.agreement", "value", 0.78, "trust")
-    add("trust.gap", "value", 3e-8, "trust")
-    add("deviation.state", "category", "deviation", "deviation")
-    add("deviation.p", "value", 0.021, "deviation")
-    add("deviation.alpha", "threshold", 0.05, "deviation")
-    add("deviation.calibration.n", "count", 1200, "deviation")
-    add("deviation.resolution", "value", 1 / 1201, "deviation")
-    add("deviation.features.count", "count", 6, "deviation")
-    add("deviation.outside.count", "count", 1, "deviation")
-    add("deviation.tail.count", "count", 0, "deviation")
-    stem, about = f"deviation.feature.{slug('debt_ratio')}", {"feature": "debt_ratio", "artifact": "deviation"}
-    add(f"{stem}.state", "category", "deviation", **about)
-    add(f"{stem}.kind", "category", "above the known range", **about)
-    add(f"{stem}.percentile", "value", 100.0, **about)
-    add(f"{stem}.minimum", "value", 2.0, unit="%", **about)
-    add(f"{stem}.maximum", "value", 44.0, unit="%", **about)
-    add("drift.state", "category", "deviation", "drift")
-    add("drift.window.n", "count", 800, "drift")
-    add("drift.reference.n", "count", 2400, "drift")
-    add("drift.features.count", "count", 6, "drift")
-    add("drift.drifted.count", "count", 2, "drift")
-    add("drift.detectable", "value", 0.17, "drift")
-    for feature, effect, shift, unit in (("income", 0.21, -2600, "EUR"), ("savings", 0.14, -900, "EUR")):
-        stem, about = f"drift.feature.{slug(feature)}", {"feature": feature, "artifact": "drift"}
-        add(f"{stem}.state", "category", "deviation", **about)
-        add(f"{stem}.effect", "drift", effect, **about)
-        add(f"{stem}.p", "value", 0.0004, **about)
-        add(f"{stem}.shift", "value", shift, unit=unit, sign=-1, **about)
-    add("telemetry.state", "category", "ok", "telemetry")
-    add("telemetry.spans.count", "count", 5, "telemetry")
-    add("telemetry.steps.count", "count", 4, "telemetry")
-    add("telemetry.missing.count", "count", 0, "telemetry")
-    add("telemetry.retries.count", "count", 1, "telemetry")
-    add("telemetry.errors.count", "count", 0, "telemetry")
-    add("telemetry.duration", "value", 1.84, "telemetry", scale="seconds")
-    return rows
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_hostile_text_stays_text(persona: str) -> None:
+    rows = claims(**{"decision.label": HOSTILE, "system.name": HOSTILE, "decision.next_step": HOSTILE,
+                     "relevance.driver.1.name": HOSTILE, "relevance.driver.2.value": HOSTILE})  # fmt: skip
+    tools = artifacts()
+    steps = [{**STEPS[0], "name": HOSTILE, "kind": HOSTILE, "status": HOSTILE}]
+    tools[1] = tools[1].model_copy(update={"data": {"steps": steps}})
+    hostile = report(persona, rows, artifacts=tools, case={**CASE, "title": HOSTILE})
+    page = Page(hostile.html)
+    plain = Page(report(persona).html)
+    kinds = {tag for tag, _ in plain.tags}
+    assert {tag for tag, _ in page.tags} <= kinds
+    text = "".join(page.text)
+    assert "<script>alert(1)</script>" in text
+    assert "49" not in text.split("{{ 7*7 }}")[1][:10]
+    assert not set(text) & set("\u202e\u202c\u2066\x1b")
+    assert json.loads(page.data) == hostile.data
 
 
-STEPS = [
-    {"name": "fetch features", "kind": "fetch", "start_offset": 0.0, "seconds": 0.62, "status": "ok", "retry": False},
-    {"name": "fetch features", "kind": "fetch", "start_offset": 0.66, "seconds": 0.4, "status": "ok", "retry": True},
-    {"name": "predict", "kind": "predict", "start_offset": 1.1, "seconds": 0.09, "status": "ok", "retry": False},
-    {"name": "deliver", "kind": "deliver", "start_offset": 1.25, "seconds": 0.59, "status": "error", "retry": False},
-]
+@given(st.text(max_size=40))
+def test_neutral_text_changes_no_order(text: str) -> None:
+    clean = str(neutral(text))
+    assert not any(unicodedata.category(c) in ("Cc", "Cs") for c in clean)
+    assert not set(clean) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u200e\u200f\u061c")
+    assert clean.count("\u2068") == clean.count("\u2069")
+    assert neutral(clean) == clean
 
 
-def artifacts() -> list[Artifact]:
-    players = [{"feature": r[0], "label": r[1], "relevance": r[5], "share": 0.1, "rank": 1} for r in DRIVERS]
-    empty: dict[str, Any] = {"players": players, "image": None, "tokens": None}
-    made = [("relevance", empty), ("telemetry", {"steps": STEPS}), ("trust", {}), ("drift", {}), ("reproduction", {})]
-    return [
-        Artifact(tool=tool, version="1", status="ok", data=data, parameters={"seed": 0}, seconds=0.5, started="2026-01-01")
-        for tool, data in made
-    ]
-
-
-def findings() -> list[Finding]:
-    key = "relevance.driver.1"
-    roles = {"name": f"{key}.name", "rank": f"{key}.rank", "share": f"{key}.share", "value": f"{key}.value"}
-    kind = f"deviation.feature.{slug('debt_ratio')}.kind"
-    odd = {"p": "deviation.p", "n": "deviation.calibration.n", "alpha": "deviation.alpha"}
-    return [
-        Finding(id="deviation.case", kind="deviation.case", severity="warning", claims=odd),
-        Finding(id="deviation.on-driver.1", kind="deviation.on-driver", severity="warning", claims={**roles, "kind": kind}),
-        Finding(id="process.retry", kind="process.retry", severity="notice", claims={"count": "telemetry.retries.count"}),
-        Finding(id="drift.population", kind="drift.population", severity="notice",
-                claims={"count": "drift.drifted.count", "features": "drift.features.count"}),
+def test_pieces_add_up_to_the_sentence() -> None:
+    frame = "It is ⟦a|exact⟧ of ⟦b|exact⟧."
+    assert list(parts_of(frame, "It is 1 of 21.", [("1", "a"), ("21", "b")])) == [
+        ("It is ", ""), ("1", "a"), (" of ", ""), ("21", "b"), (".", ""),
     ]  # fmt: skip
+    changed = list(parts_of(frame, "Here 7 of 21.", [("1", "a"), ("21", "b")]))
+    assert "".join(text for text, _ in changed) == "Here 7 of 21."
 
 
-CASE: dict[str, Any] = {
-    "schema": "xagent.case/1",
-    "id": "loan-0042",
-    "title": "Loan application of 3 March",
-    "subject": "applicant-7f3a",
-    "model": {"name": "credit-risk", "version": "3.2", "format": "torch-export"},
-    "input": {"kind": "tabular", "values": {row[0]: row[2] for row in DRIVERS}},
-    "prediction": {"label": "declined", "score": 0.731, "threshold": 0.5, "decided_at": "2026-03-03T09:30:00+01:00"},
-}
-CARD: dict[str, Any] = {"schema": "xagent.system/1", "name": "Consumer credit desk", "purpose": "Consumer loans"}
+# --- the files --------------------------------------------------------------------------------------------------------
 
 
-def report(persona: str = "business_user", rows: list[Claim] | None = None, **more: Any) -> Report:
-    ledger, reader = Ledger(rows or claims()), load_persona(persona)
-    given: dict[str, Any] = {
-        "case": CASE, "card": CARD, "findings": findings(), "artifacts": artifacts(), "problems": [],
-        "versions": {"xagent": "0.1.0", "torch": "2.13.0"}, "seeds": {"seed": 0},
-        "inputs": {"model": "ab" * 32}, "run": {"passes": 0},
-    }  # fmt: skip
-    given |= more
-    narrative = given.pop("narrative", None) or compose(ledger.visible_to(reader.name), given["findings"], reader)
-    return build_report(persona=reader, ledger=ledger, narrative=narrative, **given)
+@pytest.fixture(scope="module")
+def pdfs() -> dict[str, bytes]:
+    return {persona: report(persona).pdf for persona in PERSONAS}
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_the_pdf_is_tagged_and_whole(pdfs: dict[str, bytes], persona: str) -> None:
+    assert check_pdf(pdfs[persona]) == []
+    with pikepdf.open(io.BytesIO(pdfs[persona])) as pdf:
+        assert str(pdf.Root.Lang) == "en"
+        assert str(pdf.docinfo["/Title"]).startswith("Loan application of 3 March")
+        assert str(pdf.docinfo["/CreationDate"]).startswith("D:20260303")
+        (name,) = pdf.attachments
+        assert json.loads(pdf.attachments[name].get_file().read_bytes()) == report(persona).data
+        if persona == "business_user":
+            assert len(pdf.pages) == 1
+
+
+def test_the_check_finds_faults(pdfs: dict[str, bytes]) -> None:
+    with pikepdf.open(io.BytesIO(pdfs["business_user"])) as pdf:
+        del pdf.Root["/Lang"], pdf.Root["/StructTreeRoot"]
+        pdf.Root.OpenAction = pikepdf.Dictionary(S=pikepdf.Name.URI, URI=pikepdf.String("x:y"))
+        out = io.BytesIO()
+        pdf.save(out)
+    found = " ".join(check_pdf(out.getvalue()))
+    assert all(word in found for word in ("not tagged", "language", "action", "outside"))
+
+
+def test_a_long_story_still_fits_one_sheet() -> None:
+    long = "Verylongword " * 38
+    rows = claims(**{f"relevance.driver.{n}.name": f"{n} {long}" for n in range(1, 7)}, **{"system.name": long})
+    with pikepdf.open(io.BytesIO(report("business_user", rows).pdf)) as pdf:
+        assert len(pdf.pages) == 1
+
+
+DRAW = """
+import hashlib, json, sys
+from xagent.report import render_html, render_pdf
+data = json.load(open(sys.argv[1]))
+print(hashlib.sha256(render_html(data).encode()).hexdigest(), hashlib.sha256(render_pdf(data)).hexdigest())
+"""
+
+
+def test_equal_evidence_gives_equal_bytes_everywhere(tmp_path: Path, pdfs: dict[str, bytes]) -> None:
+    made = report("regulator")
+    source = tmp_path / "report.json"
+    source.write_text(made.json, encoding="utf-8")
+    here = f"{sha256(made.html.encode()).hexdigest()} {sha256(pdfs['regulator']).hexdigest()}"
+    for seed, zone in (("1", "Pacific/Kiritimati"), ("2", "America/Los_Angeles")):
+        there = subprocess.run(
+            [sys.executable, "-c", DRAW, str(source)],
+            env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": "C"},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert there.stdout.strip() == here
+
+
+def test_saving_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = report()
+    paths = made.save(tmp_path / "new", ("json", "html"))
+    names = [p.name for p in paths]
+    assert names == ["loan-0042.business_user.json", "loan-0042.business_user.html", "loan-0042.business_user.run.json"]
+    assert paths[0].read_text(encoding="utf-8") == made.json
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == sorted(names)
+    with pytest.raises(ConfigurationFault, match="docx"):
+        made.save(tmp_path / "never", ("docx",))
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(ConfigurationFault, match="No space left"):
+        made.save(tmp_path / "full", ("json",))
+    assert list((tmp_path / "full").iterdir()) == []
+    assert not (tmp_path / "never").exists()
+
+
+def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import builtins
+
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name.startswith("weasyprint"):
+            raise OSError("cannot load library 'libpango-1.0-0'")
+        return real(name, *rest, **more)
+
+    made = report()
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ConfigurationFault, match="apt-get install") as caught:
+        _ = made.pdf
+    assert caught.value.exit_code == 6
+
+
+# --- charts -----------------------------------------------------------------------------------------------------------
+
+
+def test_bars_keep_sign_and_proportion() -> None:
+    facts = View(report("data_scientist").data).facts
+    chart = drivers_chart(facts, "alt", [1, 2, 3], shares=False, target="Declined")
+    widths = [float(bar.width) for bar in chart.bars]
+    effects = [abs(facts.number(f"relevance.driver.{n}.effect") or 0) for n in (1, 2, 3)]
+    assert [w / widths[0] for w in widths] == pytest.approx([e / effects[0] for e in effects], abs=0.01)
+    assert [bar.tone for bar in chart.bars] == ["for", "for", "against"]
+    assert float(chart.bars[2].x) + widths[2] == pytest.approx(float(chart.bars[0].x), abs=0.11)
+
+
+def test_large_images_are_pooled_and_keep_their_sum() -> None:
+    relevance = [[0.01 * ((r * 7 + c * 3) % 11 - 5) for c in range(70)] for r in range(50)]
+    pooled = _pooled(relevance, mean=False)
+    assert len(pooled) <= 32 and len(pooled[0]) <= 32
+    assert sum(map(sum, pooled)) == pytest.approx(sum(map(sum, relevance)))

@@ -98,7 +98,9 @@ def _note(facts: Facts, key: str) -> Cell | None:
     value, typical = facts.cell(f"{key}.value"), facts.cell(f"{key}.typical")
     if value is None or value.text == facts.text(f"{key}.name"):
         return None
-    return Cell(fit(value.text if typical is None else f"{value.text} (typical {typical.text})", 205, 11.5), value.claim)
+    return Cell(
+        fit(value.text if typical is None else f"{value.text} (typical {typical.text})", 205, 11.5), value.claim
+    )
 
 
 def margin_chart(facts: Facts, alt: str, words: tuple[str, str] = ("Score", "Threshold")) -> Chart | None:

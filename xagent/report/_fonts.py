@@ -40,7 +40,7 @@ def font_faces(text: str) -> Markup:
 def _rule(family: str, name: str) -> Markup:
     data = base64.b64encode((template_root() / "fonts" / f"{name}.woff2").read_bytes()).decode()
     weight = "400" if "400" in name else "600"
-    return Markup(
+    return Markup(  # noqa: S704
         f'@font-face{{font-family:"{family}";font-weight:{weight};font-style:normal;'
         f'src:url("data:font/woff2;base64,{data}") format("woff2")}}'
-    )  # noqa: S704
+    )

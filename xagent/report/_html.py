@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from xagent.report._fonts import font_faces
-from xagent.report._templates import environment, neutral, template_root
+from xagent.report._templates import environment, template_root
 from xagent.report._view import View
 
 
@@ -46,7 +46,3 @@ def identifier(data: dict[str, Any]) -> str:
     """A fixed id for the document, from its contents."""
     text = json.dumps(data, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def title(data: dict[str, Any]) -> str:
-    return str(neutral(View(data).title))

@@ -20,11 +20,14 @@ def render_pdf(data: dict[str, Any]) -> bytes:
     A persona's limit of pages is met by smaller type. Raises ConfigurationFault when WeasyPrint
     or a library it needs is missing.
     """
-    weasyprint, attachment, fetcher = _weasyprint()
-    document = _laid_out(data, weasyprint, fetcher)
+    weasyprint, fetcher, blocked = _weasyprint()
+    try:
+        document = _laid_out(data, weasyprint, fetcher)
+    except blocked as error:  # a BaseException, which nobody above would catch
+        raise ConfigurationFault(f"A template names a file outside the report: {error}.", "Embed it.") from None
     decided = _decided_at(data)
     document.metadata.attachments = [
-        attachment(
+        weasyprint.Attachment(
             string=report_json(data).encode(),
             name=f"{data['case']['id']}.{data['persona']['name']}.json",
             description="The report as data",
@@ -33,17 +36,11 @@ def render_pdf(data: dict[str, Any]) -> bytes:
             modified=decided,
         )
     ]
-    return bytes(
-        document.write_pdf(
-            pdf_variant="pdf/ua-1",
-            pdf_identifier=identifier(data).encode(),
-            custom_metadata=False,
-        )
-    )
+    return bytes(document.write_pdf(pdf_variant="pdf/ua-1", pdf_identifier=identifier(data).encode()))
 
 
 def _laid_out(data: dict[str, Any], weasyprint: Any, fetcher: Any) -> Any:
-    """The report on pages; one that may fill only a single sheet in the largest type that fits, sought from the usual size."""
+    """The report on pages; one with a limit of pages in the largest type that fits, sought from the usual size."""
 
     def at(density: int) -> Any:
         html = page(data, paper=True, density=density)
@@ -67,10 +64,10 @@ def _laid_out(data: dict[str, Any], weasyprint: Any, fetcher: Any) -> Any:
 
 
 def _weasyprint() -> tuple[Any, Any, Any]:
-    """WeasyPrint, its attachment type, and a fetcher that knows nothing but `data:` addresses."""
+    """WeasyPrint, a fetcher that knows nothing but `data:` addresses, and what it raises for all others."""
     try:
         import weasyprint
-        from weasyprint.urls import URLFetcher
+        from weasyprint.urls import FatalURLFetchingError, URLFetcher
     except ImportError as error:
         raise ConfigurationFault("PDF needs WeasyPrint.", "pip install 'weasyprint>=70'") from error
     except OSError as error:
@@ -81,7 +78,7 @@ def _weasyprint() -> tuple[Any, Any, Any]:
     for name in ("weasyprint", "weasyprint.progress", "fontTools"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     fetcher = URLFetcher(allowed_protocols={"data"}, allow_redirects=False, fail_on_errors=True)
-    return weasyprint, weasyprint.Attachment, fetcher
+    return weasyprint, fetcher, FatalURLFetchingError
 
 
 def _decided_at(data: dict[str, Any]) -> datetime:

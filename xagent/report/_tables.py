@@ -145,7 +145,9 @@ def parameters_table(artifacts: Sequence[dict[str, Any]]) -> Table:
 
 def manifest_table(manifest: dict[str, Any]) -> Table:
     rows = [[Cell(f"Input: {role}"), Cell(digest)] for role, digest in manifest["inputs"].items()]
-    rows += [[Cell(part.capitalize()), Cell(manifest[part])] for part in ("claims", "findings", "narrative", "template")]
+    rows += [
+        [Cell(part.capitalize()), Cell(manifest[part])] for part in ("claims", "findings", "narrative", "template")
+    ]
     rows += [[Cell(f"Seed: {name}" if name != "seed" else "Seed"), Cell(str(seed))]
              for name, seed in manifest["seeds"].items()]  # fmt: skip
     versions = ", ".join(f"{name}\u00a0{version}" for name, version in manifest["versions"].items())

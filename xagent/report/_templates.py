@@ -48,25 +48,42 @@ def environment() -> Environment:
     )
 
 
-_JOINERS = "\u200c\u200d"  # shape letters in Persian and in Indic scripts, change no order
 _SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"
+_ISOLATE, _END = "\u2068", "\u2069"
+_KEPT = "\u200c\u200d"  # shape letters in Persian and in Indic scripts, change no order
 
 
 def neutral(value: object) -> object:
     """Text whose order and layout cannot be changed from inside: control and bidirectional marks become U+FFFD.
 
-    Markup made by our own templates passes unchanged; None prints as nothing.
+    Pairs of FIRST STRONG ISOLATE and its end stay: the narrator puts them around names written from right to left, and
+    nothing reaches out of them. Markup made by our own templates passes unchanged; None prints as nothing.
     """
     if value is None:
         return ""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return "".join(_neutral(c) for c in value)
+    paired = _paired(value)
+    return "".join(char if place in paired else _neutral(char) for place, char in enumerate(value))
+
+
+def _paired(text: str) -> set[int]:
+    """Places of isolates that are closed, and of what closes them."""
+    if _ISOLATE not in text:
+        return set()
+    opened: list[int] = []
+    paired: set[int] = set()
+    for place, char in enumerate(text):
+        if char == _ISOLATE:
+            opened.append(place)
+        elif char == _END and opened:
+            paired |= {opened.pop(), place}
+    return paired
 
 
 def _neutral(char: str) -> str:
     if char in _SPACES:
         return " "
-    if char in _JOINERS:
+    if char in _KEPT:
         return char
     return "\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn") else char

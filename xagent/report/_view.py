@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xagent.errors import XagentError
 from xagent.evidence import Ledger
-from xagent.narrative import Narrative, Sentence, format_claim
+from xagent.narrative import FindingText, Narrative
 from xagent.personas import Persona
 from xagent.report._cells import STATES, Cell, Facts
 from xagent.report._charts import Chart, drift_chart, drivers_chart, margin_chart, timeline_chart
 from xagent.report._heat import image_chart, word_marks
+from xagent.report._sentences import Sentences, tone
 from xagent.report._tables import (
     Table,
     artifacts_table,
@@ -37,6 +36,7 @@ class View:
         self.persona = Persona.model_validate(data["persona"])
         self.ledger = Ledger.from_public(data["claims"])
         self.facts = Facts(self.ledger, self.persona)
+        self._sentences = Sentences(self.ledger, self.persona)
         self.words = Narrative.model_validate(data["narrative"])
         self.artifacts = {a["tool"]: a["data"] for a in data["artifacts"] if a["status"] == "ok"}
         self.alts = {f.id: f.alt.text for f in self.words.figures if f.id in self.persona.charts}
@@ -112,11 +112,11 @@ class View:
         if self.sheet:
             return []
         rows: list[tuple[str, list[tuple[str, list[Cell]]]]] = []
-        for label, tone in (("Spoke for it", "for"), ("Spoke against it", "against")):
-            ranks = [n for n in self.drivers if _tone(self.facts.number(f"relevance.driver.{n}.effect")) == tone]
+        for label, side in (("Spoke for it", "for"), ("Spoke against it", "against")):
+            ranks = [n for n in self.drivers if tone(self.facts.number(f"relevance.driver.{n}.effect")) == side]
             if ranks and "drivers" in self.alts:
                 keys = [[f"relevance.driver.{n}.{part}" for part in ("name", "share")] for n in ranks[:3]]
-                rows.append((label, [(tone, self._cells(pair)) for pair in keys]))
+                rows.append((label, [(side, self._cells(pair)) for pair in keys]))
         odd = [key for key in self.facts.ids("deviation.feature.") if key.endswith(".kind")][:3]
         if odd:
             parts = [(self.facts.feature(key.split(".")[2], key), self._cells([key])) for key in odd]
@@ -164,8 +164,8 @@ class View:
             exhibits = [exhibit for block in blocks for exhibit in self._exhibits(block)]
             tables = [t for block in blocks for t in self._tables(block) if t.id in self.persona.tables and t.rows]
             if section.sentences or exhibits or tables:
-                sections.append({"id": section.id, "title": section.title, "flow": self._flow(section.sentences),
-                                 "exhibits": exhibits, "tables": tables, "notices": []})  # fmt: skip
+                words = {"id": section.id, "title": section.title, "flow": self._sentences.flow(section.sentences)}
+                sections.append({**words, "exhibits": exhibits, "tables": tables, "notices": []})
         return sections
 
     def _exhibits(self, block: str) -> Iterator[Json]:
@@ -253,33 +253,8 @@ class View:
 
     # -- words ----------------------------------------------------------------------------------------------------
 
-    def _finding(self, finding: Any) -> Json:
-        return {"severity": finding.severity, "id": finding.finding, "parts": self._parts(finding.sentence)}
-
-    def _flow(self, sentences: Sequence[Sentence]) -> list[Json]:
-        """Sentences as paragraphs, and those about single drivers as a list with the sign of each."""
-        flow: list[Json] = []
-        for sentence in sentences:
-            driver = re.fullmatch(r"relevance\.driver\.\d+", sentence.id)
-            effect = self.facts.number(f"{sentence.id}.effect") if driver else None
-            block = "driver" if driver else "" if self.plain else sentence.id.rpartition(".")[0].split(".")[:2]
-            item = {"tone": _tone(effect), "parts": self._parts(sentence)}
-            if flow and flow[-1]["block"] == block:
-                flow[-1]["items"].append(item)
-            else:
-                flow.append({"block": block, "list": bool(driver), "items": [item]})
-        return flow
-
-    def _parts(self, sentence: Any) -> list[tuple[str, str]]:
-        """The sentence as (text, claim id) pieces; plain words have no claim."""
-        tokens = [(self._token_text(token.claim, token.policy), token.claim) for token in sentence.tokens]
-        return list(parts_of(sentence.frame, sentence.text, tokens))
-
-    def _token_text(self, claim: str, policy: str) -> str:
-        try:
-            return format_claim(self.ledger[claim], policy, self.persona)
-        except (KeyError, XagentError):
-            return ""
+    def _finding(self, finding: FindingText) -> Json:
+        return {"severity": finding.severity, "id": finding.finding, "parts": self._sentences.parts(finding.sentence)}
 
     def _driver_rows(self) -> list[int]:
         """Ranks to show: the strongest for and against within the reader's limits, in order of strength."""
@@ -287,9 +262,9 @@ class View:
         room = {"for": limits.max_for, "against": limits.max_against, "neither": 0}
         chosen, n = [], 1
         while (effect := self.facts.number(f"relevance.driver.{n}.effect")) is not None:
-            tone = _tone(effect)
-            if room[tone] > 0:
-                room[tone] -= 1
+            side = tone(effect)
+            if room[side] > 0:
+                room[side] -= 1
                 chosen.append(n)
             n += 1
         return chosen
@@ -312,31 +287,3 @@ _CHECKS: tuple[tuple[str, str, dict[str, str]], ...] = (
 def _number_and_unit(text: str) -> tuple[str, str]:
     number, _, unit = text.partition(" ")
     return number, unit
-
-
-def _tone(effect: float | None) -> str:
-    return "for" if effect and effect > 0 else "against" if effect and effect < 0 else "neither"
-
-
-def parts_of(frame: str, text: str, tokens: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """A sentence cut into (text, claim id) pieces that add up to the text exactly.
-
-    The frame says where each token stands. When frame and text do not agree, tokens are sought in the text from left
-    to right, and one that is not found stays plain: the text itself is never changed.
-    """
-    fixed = re.split(r"⟦[^⟧]*⟧", frame)
-    if len(fixed) == len(tokens) + 1:
-        pieces = [(fixed[0], "")]
-        for piece, after in zip(tokens, fixed[1:], strict=True):
-            pieces += [piece, (after, "")]
-        if "".join(words for words, _ in pieces) == text:
-            yield from pieces
-            return
-    at = 0
-    for token, claim in tokens:
-        found = text.find(token, at) if token else -1
-        if found >= 0:
-            yield text[at:found], ""
-            yield token, claim
-            at = found + len(token)
-    yield text[at:], ""
