@@ -284,6 +284,18 @@ def test_every_dtype_knows_its_own_values(
     assert (data.features[0].state, data.features[0].kind) == ("ok", None)
 
 
+def test_dates_have_a_range(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"since": pd.date_range("2025-01-01", periods=400).strftime("%Y-%m-%d")})
+    card = {"label": "Customer since", "kind": "date"}
+    for date, kind in (("2025-06-01", None), ("2031-01-01", "above the known range"), ("soon", "unknown level")):
+        data = judge(tmp_path, frame, {"kind": "tabular", "values": {"since": date}}, since=card)
+        assert data.features[0].kind == kind
+    with pytest.raises(InvalidCase, match="not a date"):
+        judge(
+            tmp_path, frame.replace("2025-03-01", "March"), {"kind": "tabular", "values": {"since": date}}, since=card
+        )
+
+
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.integers(-1, 7))
 def test_tails_are_probabilities_and_never_zero(known: list[int], asked: int) -> None:
     for kind in ("numeric", "categorical"):

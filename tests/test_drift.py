@@ -284,6 +284,30 @@ def test_a_window_of_another_type_counts_as_missing(compare: Frames) -> None:
     assert (age.unreadable, age.n, flags(data, "age")) == (200, 200, ["missing values"])
 
 
+def test_infinite_and_huge_values_are_no_trouble(compare: Frames) -> None:
+    window = table(np.random.default_rng(2), 400)
+    window.loc[:99, "age"] = np.inf
+    window.loc[3, "income"] = 1.7e308
+    data = compare(REFERENCE, window)
+    age = next(f for f in data.features if f.name == "age")
+    assert (age.unreadable, age.n, flags(data, "age")) == (100, 300, ["missing values"])
+    assert states(data)["income"] == "ok"
+    assert DriftResult.model_validate(data.model_dump(mode="json")) == data
+
+
+def test_new_levels_are_expected_where_most_levels_are_rare(compare: Frames) -> None:
+    rng = np.random.default_rng(3)
+
+    def codes(n: int) -> pd.DataFrame:
+        return pd.DataFrame({"code": [f"code {i}" for i in rng.integers(0, 5000, n)]})
+
+    data = compare(codes(3000), codes(400))
+    assert data.state == "ok"
+    assert data.features[0].new_share is not None
+    assert data.features[0].new_share > 0.4
+    assert compare(codes(3000), codes(400).replace(r"^.*$", "other", regex=True)).state == "deviation"
+
+
 @pytest.mark.parametrize("dtype", ["str", object, "category"])
 def test_levels_of_every_dtype(compare: Frames, dtype: Any) -> None:
     window = table(np.random.default_rng(2), 400)

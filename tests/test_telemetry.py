@@ -402,6 +402,12 @@ def test_age_of_an_input(tmp_path: Path, time: str, state: str, age: float | Non
     assert (found.name, found.state, found.age) == ("income", state, age)
 
 
+def test_of_several_times_the_oldest_counts(tmp_path: Path) -> None:
+    later = {"xagent.feature.income.event_time": "2026-11-02T09:00:00Z"}
+    found = judge(tmp_path, [*healthy(), span(6, "read cache", 0.2, 0.3, 2, attributes=later)]).features
+    assert [(f.name, f.age) for f in found] == [("income", 3601.0)]
+
+
 def test_a_limited_input_without_a_time_cannot_be_judged(tmp_path: Path) -> None:
     spans = healthy()
     spans[1]["attributes"] = [

@@ -259,5 +259,5 @@ def _floats(column: Column) -> stats.Floats:
 
 
 def _rounded(number: Any) -> Any:
-    """Twelve significant digits: beyond them processors differ. None stays None."""
-    return None if number is None else float(f"{number:.12g}")
+    """Twelve significant digits: beyond them processors differ. None for None and for what overflowed."""
+    return None if number is None or not np.isfinite(number) else float(f"{number:.12g}")
