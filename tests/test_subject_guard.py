@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -262,6 +263,48 @@ def test_program_outside_the_schema(said: str, honest: Path) -> None:
         checked_program(on_json(CHANGES[said])(text))
 
 
+@pytest.fixture(scope="module")
+def program(honest: Path) -> bytes:
+    with zipfile.ZipFile(honest) as archive:
+        return archive.read(next(name for name in archive.namelist() if name.endswith(PROGRAM)))
+
+
+def _places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [path, *(place for key, value in items for place in _places(value, (*path, key)))]
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner))
+
+
+@given(st.data())
+def test_no_program_makes_the_guard_stumble(program: bytes, data: st.DataObject) -> None:
+    """Whatever stands in one place of the JSON, the answer is a checked program or a clear refusal."""
+    value = json.loads(program)
+    place = data.draw(st.sampled_from(_places(value)[1:]))
+    holder = value
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = data.draw(JSON)
+    with contextlib.suppress(Unsafe):
+        checked_program(json.dumps(value).encode())
+
+
+@given(st.integers(0, 10**6), st.binary(min_size=1, max_size=8))
+def test_no_archive_makes_the_guard_stumble(honest: Path, scratch: Path, position: int, noise: bytes) -> None:
+    content = honest.read_bytes()
+    position %= len(content)
+    scratch.write_bytes(content[:position] + noise + content[position + len(noise) :])
+    with contextlib.suppress(InvalidCase):
+        check_archive(scratch)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scratch") / "model.pt2"
+
+
 @pytest.mark.parametrize(
     "target",
     [
@@ -310,6 +353,7 @@ def test_real_shape_expressions_pass(text: str) -> None:
         "Symbol('x')",
         "Symbol('s0', commutative=print)",
         "Pow(Integer(9), Integer(999999999))",
+        "Pow(Pow(Integer(9), Integer(4)), Integer(4))",
         "9**9",
         "f'{s0}'",
         "Max(*s0)",

@@ -5,6 +5,7 @@ In: a Case. Out: a Subject that encodes raw values, predicts, and offers the uni
 
 from xagent.subject._arrays import ImageSubject, TabularSubject
 from xagent.subject._encoder import TabularEncoder, load_encoder
+from xagent.subject._estimator import EstimatorSubject, Linear
 from xagent.subject._image import ImageEncoder
 from xagent.subject._load import Reproduced, load_subject, reproduce
 from xagent.subject._subject import Subject
@@ -13,8 +14,10 @@ from xagent.subject._units import Encoded, Player
 
 __all__ = [
     "Encoded",
+    "EstimatorSubject",
     "ImageEncoder",
     "ImageSubject",
+    "Linear",
     "Player",
     "Reproduced",
     "Subject",

@@ -15,7 +15,7 @@ from xagent.errors import InvalidCase
 from xagent.subject._encoder import TabularEncoder
 from xagent.subject._image import ImageEncoder
 from xagent.subject._subject import Input, Resolve, Subject
-from xagent.subject._units import Encoded
+from xagent.subject._units import Encoded, Player
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,10 +26,12 @@ class TabularSubject(Subject):
 
     kind = "tabular"
 
-    def __init__(self, *args: Any, encoder: TabularEncoder, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, encoder: TabularEncoder, players: tuple[Player, ...] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.encoder = encoder
-        self._players = encoder.players()
+        self._players = players or encoder.players()
 
     def encode(self, input: Input) -> Encoded:
         if not isinstance(input, TabularInput):

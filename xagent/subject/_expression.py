@@ -74,6 +74,8 @@ def _call(name: str, node: ast.Call) -> str:
     if name == "Integer" and len(node.args) == 1:
         return f"Integer({_written(node.args[0])})"
     if name == "Pow" and len(node.args) == 2:
+        if any(isinstance(part, ast.Name) and part.id == "Pow" for part in ast.walk(node.args[0])):
+            raise Unsafe("a shape expression raises a power to a power")
         return f"Pow({_written(node.args[0])}, {_small_exponent(node.args[1])})"
     if name not in _FUNCTIONS:
         raise Unsafe(f"the shape function {name[:40]!r} is not one of those allowed")

@@ -25,10 +25,15 @@ def load_subject(case: Case, *, device: str = "auto", allow_mismatch: bool = Fal
     device does not exist.
     """
     place = chosen_device(device)
+    if case.model.format == "live":
+        raise InvalidCase(
+            "model.format: 'live' names a model that existed only in memory.",
+            "Explain it from Python again, or save it with torch.export.save or save_pretrained.",
+        )
     path = resolve_file(case, case.model.path, "model.path")
     subject = _transformer(case, path, place, allow_mismatch)
     subject = subject or _exported(case, path, place, allow_mismatch)
-    _probe(subject)
+    probe(subject)
     return subject
 
 
@@ -116,7 +121,7 @@ def _transformer(case: Case, path: Path, device: torch.device, allow_mismatch: b
         tokenizer=tokenizer,
         limit=limit,
     )
-    _check_embeddings(subject)
+    check_embeddings(subject)
     return subject
 
 
@@ -134,7 +139,7 @@ def _hash_state(case: Case, digest: str, name: str, allow_mismatch: bool) -> Has
     )
 
 
-def _probe(subject: Subject) -> None:
+def probe(subject: Subject) -> None:
     """One forward, so that an output that does not fit the case is found at loading and named there."""
     inputs = (
         subject.encode_texts(["a"])[0].inputs if isinstance(subject, TextSubject) else {"input": subject.background()}
@@ -151,7 +156,7 @@ def _probe(subject: Subject) -> None:
 
 
 @torch.no_grad()
-def _check_embeddings(subject: TextSubject) -> None:
+def check_embeddings(subject: TextSubject) -> None:
     """Relevance is traced to embeddings, so the model must answer from them as it answers from token ids."""
     assert subject.module is not None
     text = "a b"

@@ -143,6 +143,8 @@ def _branch(node: Any, depth: int) -> dict[str, Any]:
     if named != isinstance(keys, list) or (not named and keys is not None):
         raise Unsafe("the layout of its inputs or outputs is malformed")
     if named:
+        if len(keys) != len(children):
+            raise Unsafe("the layout of its inputs or outputs is malformed")
         for key in keys:
             _name(key if isinstance(key, str) else "")
     branches = [_branch(child, depth + 1) for child in children]
@@ -152,7 +154,7 @@ def _branch(node: Any, depth: int) -> dict[str, Any]:
 def _argument(spec: dict[str, Any]) -> str | None:
     """Keyword of the single tensor input in `(args, kwargs)`, None when it is positional."""
     children = spec["children_spec"]
-    if len(children) == 2:
+    if len(children) == 2 and children[1]["type"] == "builtins.dict":
         args, kwargs = (child["children_spec"] for child in children)
         if len(args) == 1 and not kwargs and args[0]["type"] is None:
             return None

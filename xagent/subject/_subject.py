@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,10 @@ from xagent.subject._units import Encoded
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from xagent.subject._encoder import TabularEncoder
+    from xagent.subject._estimator import EstimatorSubject
+    from xagent.subject._image import ImageEncoder
 
 CHUNK = 512
 Input = TabularInput | TextInput | ImageInput
@@ -53,6 +57,49 @@ class Subject(ABC):
         self.sha256 = dict(sha256 or {})
         self.hash_state: HashState = hash_state
         self.lock = threading.RLock()
+
+    @staticmethod
+    def from_module(
+        module: nn.Module,
+        encoder: TabularEncoder | ImageEncoder | Sequence[str],
+        output: OutputSpec,
+        groups: Mapping[str, Sequence[str]] | None = None,
+    ) -> Subject:
+        """A torch module in memory, in eval mode, that takes one tensor (batch, d) or (batch, C, H, W).
+
+        encoder: what turns raw values into that tensor, or just the names of its d columns when raw values are what
+        the module takes. groups: columns that are one feature, by the feature's name. Raises UsageFault, InvalidCase.
+        """
+        from xagent.subject._live import module_subject
+
+        return module_subject(module, encoder, output, groups)
+
+    @staticmethod
+    def from_transformer(model: nn.Module, tokenizer: Any, output: OutputSpec | None = None) -> Subject:
+        """A Hugging Face sequence classifier in memory, in eval mode, with its fast tokenizer.
+
+        output: by default logits with the classes of `config.id2label`. Raises UsageFault, InvalidCase.
+        """
+        from xagent.subject._live import transformer_subject
+
+        return transformer_subject(model, tokenizer, output)
+
+    @staticmethod
+    def from_estimator(
+        estimator: Any,
+        columns: pd.DataFrame | Sequence[str] | None = None,
+        output: OutputSpec | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
+    ) -> EstimatorSubject:
+        """A fitted scikit-learn classifier, regressor or pipeline.
+
+        columns: rows like those it was fitted on (needed when a column holds texts), or the columns' names; by default
+        the names it was fitted with. output: its class names or unit, when they are to be other than its own. groups:
+        columns that are one feature. `module` is None: methods that need gradients do not apply. Raises UsageFault.
+        """
+        from xagent.subject._estimator import estimator_subject
+
+        return estimator_subject(estimator, columns, output, groups)
 
     @abstractmethod
     def encode(self, input: Input) -> Encoded:
