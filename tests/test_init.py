@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xagent._bring_table import checked_names, feature_cards, split_unit
-from xagent.bring import check_case, init_case, live_case
+from xagent.bring import check_case, explain_live, init_case, live_case
 from xagent.case import RecordedPrediction, SystemCard, TabularInput, load_card, load_case
 from xagent.errors import InvalidCase, UsageFault, XagentError
 from xagent.subject import load_subject, reproduce
@@ -402,6 +402,11 @@ def test_a_live_fault_names_the_column(tmp_path: Path, x: Any, frame: dict[str, 
     assert said in fault.value.message
 
 
+def test_a_row_follows_the_order_of_the_reference(tmp_path: Path) -> None:
+    case, _ = live(tmp_path, {"b": 2.0, "a": 1.0}, pd.DataFrame({"a": [1.0], "x": [0.0], "b": [2.0]}))
+    assert list(case.input.values) == ["a", "b"]
+
+
 def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidCase, match="'a' is there twice"):
         live(tmp_path, {"a": 1}, pd.DataFrame([[1, 2]], columns=["a", "a"]))
@@ -416,3 +421,57 @@ def test_a_live_model_in_a_file_has_no_path() -> None:
         ModelReference(format="live", path="m.pt2", **common)
     with pytest.raises(ValueError, match="path"):
         ModelReference(format="torch-export", **common)
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(rng.normal(size=(40, 3)).round(2), columns=["income_eur", "age", "x"])
+
+
+def net(inputs: int = 3, outputs: int = 2) -> Net:
+    torch.manual_seed(0)
+    return Net(inputs, outputs).eval()
+
+
+def test_a_module_in_memory_is_explained(table: pd.DataFrame) -> None:
+    report = explain_live(net(), table.iloc[3], table, classes=["no", "yes"], decided_at=WHEN, persona="data_scientist")
+    with torch.no_grad():
+        answer = net()(torch.tensor(table.iloc[[3]].to_numpy(), dtype=torch.float32)).softmax(-1)[0]
+    assert report.data["decision"]["score"] == pytest.approx(float(answer.max()), abs=1e-6)
+    assert report.data["decision"]["label"] == ["no", "yes"][int(answer.argmax())]
+    assert report.data["case"]["model"]["format"] == "live"
+    again = explain_live(net(), table.iloc[3], table, classes=["no", "yes"], decided_at=WHEN, persona="data_scientist")
+    assert again.json == report.json
+
+
+def test_a_pipeline_in_memory_is_explained(table: pd.DataFrame) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(table, table["x"] > 0)
+    report = explain_live(pipeline, dict(table.iloc[3]), table, classes=["low", "high"], decided_at=WHEN)
+    answer = pipeline.predict_proba(table.iloc[[3]])[0]
+    assert report.data["decision"]["score"] == pytest.approx(answer.max(), abs=1e-6)
+    assert report.data["decision"]["label"] == ["low", "high"][int(answer.argmax())]
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "options", "said"),
+    [
+        (net().train(), {"income_eur": 1.0, "age": 2.0, "x": 3.0}, {}, "training mode"),
+        (net(4), {"income_eur": 1.0, "age": 2.0, "x": 3.0}, {}, "does not take one tensor of 3 numbers"),
+        (net(outputs=1), {"income_eur": 1.0, "age": 2.0, "x": 3.0}, {}, "has one output"),
+        (net(), {"income_eur": 1.0, "age": 2.0, "x": 3.0}, {"encoder": {"kind": "tabular"}}, "encoder: schema"),
+        (net(), "a text", {}, "needs its tokenizer"),
+        (object(), {"income_eur": 1.0, "age": 2.0, "x": 3.0}, {}, "is no model that can be explained"),
+    ],
+)
+def test_a_live_model_that_cannot_be_explained_says_why(
+    table: pd.DataFrame, model: Any, x: Any, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageFault) as fault:
+        explain_live(model, x, ["one", "two"] if isinstance(x, str) else table, decided_at=WHEN, **options)
+    assert said in fault.value.message
+    assert fault.value.hint

@@ -35,8 +35,8 @@ def live_case(
     x: a row (dictionary, Series, one-row DataFrame, or array (d,) or (1, d) in the order of the columns), a text, or
     `{"pixels": array (h, w) or (h, w, c)}`. reference: DataFrame of rows, texts, or images (n, h, w[, c]) for such an
     x; None when there is none. prediction: what the model answered, see `record_prediction`. output: what its numbers
-    mean. feature_names: which columns the model takes, by default those of x, else of the reference. card: what is
-    known of the system; features that it does not describe get what the reference tells about them.
+    mean. feature_names: which columns the model takes, and in which order; by default those of x, in the order of the
+    reference. card: what is known of the system; features that it does not describe get what the reference tells.
 
     Tools read populations from files, so `case.json`, `system.json` and the reference are written into `folder`, which
     the caller makes and removes. Raises InvalidCase, naming the column or field.
@@ -70,6 +70,18 @@ def live_case(
     _write(folder / "system.json", _card(card, name, data["model"]["output"], cards))
     _write(folder / "case.json", data)
     case = load_case(folder / "case.json")
+    return case, load_card(case)
+
+
+def with_answer(case: Case, output: OutputSpec, prediction: RecordedPrediction) -> tuple[Case, SystemCard]:
+    """A live case with what its model really answers, and the card with an outcome for each class; files as well."""
+    files = [case.folder / name for name in ("case.json", "system.json")]
+    data, card = (json.loads(path.read_text(encoding="utf-8")) for path in files)
+    data["model"]["output"], data["prediction"] = _plain(output), _plain(prediction)
+    card["outcomes"] = {label: {"label": label} for label in output.classes} | card["outcomes"]
+    _write(files[0], data)
+    _write(files[1], card)
+    case = load_case(files[0])
     return case, load_card(case)
 
 
@@ -112,6 +124,8 @@ def _row(x: Any, frame: pd.DataFrame | None, names: Sequence[str] | None) -> dic
             )
         found = {key: scalar(value, f"x, {key!r}") for key, value in zip(columns, array.tolist(), strict=True)}
     wanted = list(names) if names is not None else list(found)
+    if names is None and frame is not None and set(found) <= set(frame.columns):
+        wanted = [column for column in frame.columns if column in found]
     for key in wanted:
         if key not in found:
             raise InvalidCase(f"x: the value of {key!r} is missing.", "Add it; None says that its value is unknown.")

@@ -80,19 +80,20 @@ def output_spec(outputs: int | None, classes: Sequence[str], kind: str | None, u
     Raises UsageFault when that cannot be told: a single output may be a regression or a logit.
     """
     if kind not in (None, "logits", "logit", "value"):
-        raise UsageFault(f"--output-kind {kind!r} is unknown.", "Say logits, logit or value.")
+        raise UsageFault(f"There is no output kind {kind!r}.", "Say logits, logit or value.")
     count = len(classes) if outputs is None else outputs
     if kind is None:
         if count == 1 and not classes:
             raise UsageFault(
                 "The model has one output, which may be a quantity or the logit of a class.",
-                "Say --output-kind value (and --unit), or --classes NEGATIVE,POSITIVE.",
+                "Set the output kind to `value` (and its unit), or name two classes, the negative one first.",
             )
         kind = "logit" if count == 1 else "logits"
     if kind == "value":
         if count > 1 or classes:
             raise UsageFault(
-                "A regression has one output and no classes.", "Leave out --output-kind value or --classes."
+                "A regression has one output and no classes.",
+                "Leave out either the output kind `value` or the classes.",
             )
         return {"kind": "value"} | ({"unit": unit} if unit else {})
     needed = 2 if kind == "logit" else count

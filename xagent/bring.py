@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from xagent._bring_case import Draft, draft_case, write_case
+from xagent._bring_explain import explain_live
 from xagent._bring_live import live_case
 from xagent._bring_record import record_prediction
 from xagent.case import load_card, load_case
 from xagent.errors import UsageFault
 from xagent.law import Checklist, load_checklist
 
-__all__ = ["Gap", "check_case", "init_case", "live_case", "record_prediction"]
+__all__ = ["Gap", "check_case", "explain_live", "init_case", "live_case", "record_prediction"]
 
 
 @dataclass(frozen=True)
