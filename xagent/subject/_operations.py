@@ -64,4 +64,6 @@ def checked_operation(target: object) -> str:
             in_place = name.endswith("_") and not name.endswith("__")
             if (name[:-1] if in_place else name) in _TENSOR and "out" not in overload.split("_"):
                 return target
+    if isinstance(target, str) and target.startswith("torch.ops.higher_order."):
+        raise Unsafe(f"it calls {target[:80]!r}, a nested graph (torch.no_grad or a branch inside its forward)")
     raise Unsafe(f"it calls {str(target)[:80]!r}, which is not on the list of operations a model may use")
