@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ case = pytest.mark.parametrize("path", CASES, ids=lambda p: f"{p.parent.name}-{p
 @cache
 def reports(path: Path) -> Mapping[str, Report]:
     """The reports of a case for its three readers, made once."""
-    return {report.data["persona"]: report for report in explain_all(path, READERS)}
+    return {report.data["persona"]["name"]: report for report in explain_all(path, READERS)}
 
 
 def words(report: Report) -> str:
@@ -82,7 +83,7 @@ def test_every_figure_in_the_prose_is_a_token(path: Path) -> None:
                 assert not re.search(r"\d", rest), sentence["text"]
 
 
-def _planted() -> dict[str, object]:
+def _planted() -> dict[str, Any]:
     return json.loads((ROOT / "fixtures/credit/planted.json").read_text())  # type: ignore[no-any-return]
 
 
@@ -94,18 +95,23 @@ def test_every_planted_fact_is_in_the_report(reader: str) -> None:
     notices = {f["finding"] for f in report.data["findings"]}
     assert {"drift.on-driver", "stale.on-driver", "proxy.on-driver", "process.override"} <= kinds
     assert any(n.startswith("process.retry") for n in notices)
-    planted, text, ledger = _planted(), words(report), report.ledger
-    for role in ("drifted", "stale", "proxy"):
-        feature = planted[role]
-        name = feature["feature"] if isinstance(feature, dict) else feature
+    world, text, ledger = _planted(), words(report), report.ledger
+    here = world["cases"]["case-declined.json"]
+    planted = (world["drifted"]["feature"], here["stale"], world["proxy"]["feature"], here["imputed"])
+    for name in planted:
         label = next(c.value for c in ledger.values() if c.id.endswith(".label") and c.feature == name)
-        assert str(label) in text, f"{role}: {label}"
+        assert str(label) in text, label
+    for fact in (world["proxy"]["proxy_for"], *here["override"].values()):
+        assert fact in text, fact
+    assert ledger["telemetry.retries.count"].value == here["retries"]
 
 
 def test_the_planted_drivers_lead() -> None:
     report = reports(ROOT / "fixtures/credit/case-declined.json")["data_scientist"]
-    top = {report.ledger[f"relevance.driver.{n}.name"].feature for n in range(1, 7)}
-    assert len(set(_planted()["drivers"]) & top) >= 2  # type: ignore[call-overload]
+    ranked = [report.ledger[f"relevance.driver.{n}.name"].feature for n in range(1, 7)]
+    here = _planted()["cases"]["case-declined.json"]
+    assert ranked[:2] == here["top_drivers"]
+    assert set(here["within_top_6"]) <= set(ranked)
 
 
 def test_near_the_threshold_is_said() -> None:

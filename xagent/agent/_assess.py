@@ -143,6 +143,14 @@ def _about_the_process(ledger: Ledger) -> Iterator[Finding]:
         if f"telemetry.missing.{n}.name" not in ledger:
             break
         yield _finding(ledger, "process.missing-step", "warning", {"name": f"telemetry.missing.{n}.name"}, str(n))
+    for n in range(1, 201):
+        if f"telemetry.fallback.{n}.name" not in ledger:
+            break
+        roles = {"name": f"telemetry.fallback.{n}.name", "of": f"telemetry.fallback.{n}.of"}
+        yield _finding(ledger, "process.fallback", "warning", roles, str(n))
+    if "telemetry.order.1.name" in ledger:
+        roles = {"name": "telemetry.order.1.name", "count": "telemetry.order.count"}
+        yield _finding(ledger, "process.order", "warning", roles)
     if _value(ledger, "telemetry.override.state") == "yes":
         roles = {part: f"telemetry.override.{part}" for part in ("who", "from", "to", "why", "at")}
         yield _finding(ledger, "process.override", "warning", roles)

@@ -14,7 +14,8 @@ MAX_TABLE_BYTES = 2 * 1024**3
 
 
 def read_table(path: Path, field: str) -> pd.DataFrame:
-    """Rows of a CSV or Parquet file, one column a feature.
+    """Rows of a CSV or Parquet file, one column a feature. In a CSV an empty cell or `NaN` is a missing value; words
+    like "None" or "NA" are levels, since that is what people call them.
 
     Raises InvalidCase, naming `field`, when the file is no such table.
     """
@@ -26,7 +27,7 @@ def read_table(path: Path, field: str) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         if path.suffix == ".csv":
-            return pd.read_csv(path, keep_default_na=True)
+            return pd.read_csv(path, keep_default_na=False, na_values=["", "NaN", "nan"])
     except ImportError as error:
         raise InvalidCase(f"{field}: Parquet needs pyarrow.", "pip install pyarrow, or give a CSV file.") from error
     except (ValueError, OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
