@@ -61,7 +61,7 @@ def _unbacked(assertion: Assertion, seen: Ledger) -> str | None:
 def _wrong_direction(claim: Claim, wanted: int, seen: Ledger) -> str | None:
     side = re.match(r"relevance\.(for|against)\.", claim.id)
     if side:
-        nothing = not claim.value
+        nothing = claim.kind == "count" and not claim.value  # a share may be too small for a double
         return None if (side[1] == "for") == (wanted > 0) and not nothing else f"{claim.id} is of the other side"
     if claim.kind != "effect" or isinstance(claim.value, bool) or not isinstance(claim.value, int | float):
         return f"{claim.id} is not an effect"

@@ -116,6 +116,8 @@ def _shape(claim: Claim, policy: str) -> str:
 
 def _words(sentence: Sentence, literals: list[str], context: Context) -> Iterator[Problem]:
     literal = context.canonical(HOLE.join(literals))
+    stated = [a.model_copy(update={"word": context.canonical(a.word)}) for a in sentence.assertions]
+    sentence = sentence.model_copy(update={"assertions": tuple(stated)})
     bare, places, lost = _without_assertions(literal, sentence, context)
     for word in lost:
         yield _problem(
@@ -133,7 +135,7 @@ def _without_assertions(literal: str, sentence: Sentence, context: Context) -> t
     """The literal text with asserted words blanked out, where each starts (-1: nowhere), and those not found."""
     end, places, lost, bare = 0, [], [], literal
     for assertion in sentence.assertions:
-        match = any_of([context.canonical(assertion.word)]).search(literal, end) if assertion.word.strip() else None
+        match = any_of([assertion.word]).search(literal, end) if assertion.word.strip() else None
         if match is None:
             lost.append(assertion.word)
             places.append(-1)
@@ -179,9 +181,9 @@ def _labels(ledger: Ledger) -> set[str]:
         is_class = claim.kind == "category" and claim.id.endswith((".label", ".target", ".foil", ".typical"))
         is_value = claim.kind == "category" and claim.feature is not None and claim.id.endswith(".value")
         if isinstance(claim.value, str) and (is_label or is_class or is_value):
-            words = fold(claim.value).split()
-            if words and not set(words) <= plain:
-                found.add(" ".join(words))
+            words = set(re.findall(r"[\w’'%-]+", fold(claim.value)))
+            if any(c.isalnum() for word in words for c in word) and not words <= plain:
+                found.add(fold(claim.value))
     return found
 
 

@@ -106,7 +106,8 @@ def _about(sentence: Sentence, finding: Finding, seen: Ledger) -> bool:
 
 
 def _required(narrative: Narrative, seen: Ledger, persona: Persona) -> Iterator[Problem]:
-    cited = _cited(narrative.sentences())
+    alts = {figure.alt.id for figure in narrative.figures}  # what a chart shows is not what the reader is told
+    cited = _cited(sentence for sentence in narrative.sentences() if sentence.id not in alts)
     absent = {rule.claim for rules in lexicon().states.values() for rule in rules if rule.absent}
     for pattern in persona.required:
         known = any(fnmatchcase(key, pattern) for key in seen)

@@ -69,7 +69,10 @@ def _parsed(text: str, name: str) -> Persona:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationFault(f"{name} is not valid TOML: {error}.", "Mend the file there.") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
+        problems = error.errors(include_url=False, include_context=False)
+        first = next(
+            (p for p in problems if p["type"] == "extra_forbidden"), problems[0]
+        )  # a misspelt key, then the rest
         field = ".".join(str(part) for part in first["loc"]) or "the whole"
         if first["type"] == "extra_forbidden":
             raise ConfigurationFault(f"{name}: unknown key {field!r}.", "Remove it or correct its spelling.") from None
