@@ -218,6 +218,12 @@ def every_finding() -> tuple[Ledger, list[Finding]]:
         Claim(id="telemetry.override.to", kind="text", value="Declined", artifact="telemetry"),
         Claim(id="telemetry.version.deployed", kind="text", value="3.1", artifact="telemetry"),
         Claim(id="tool.drift.name", kind="text", value="drift", artifact="assess"),
+        Claim(id="tool.drift.status", kind="text", value="failed", artifact="assess"),
+        Claim(id="telemetry.fallback.1.name", kind="text", value="cached score", artifact="telemetry"),
+        Claim(id="telemetry.fallback.1.of", kind="text", value="live score", artifact="telemetry"),
+        Claim(id="telemetry.order.1.name", kind="text", value="guardrail", artifact="telemetry"),
+        Claim(id="telemetry.order.count", kind="count", value=1, artifact="telemetry"),
+        Claim(id="telemetry.hash.state", kind="category", value="cannot tell", artifact="telemetry"),
         Claim(id="tool.drift.why", kind="text", value="KeyError: 'x'.", artifact="assess"),
     ]
     d = "relevance.driver.1"
@@ -238,6 +244,8 @@ def every_finding() -> tuple[Ledger, list[Finding]]:
         ("process.missing-step", "warning", {"name": "telemetry.missing.1.name"}),
         ("process.override", "warning", {"who": "telemetry.override.who", "from": "telemetry.override.from", "to": "telemetry.override.to"}),
         ("process.version", "warning", {"deployed": "telemetry.version.deployed", "version": "model.version"}),
+        ("process.fallback", "warning", {"name": "telemetry.fallback.1.name", "of": "telemetry.fallback.1.of"}),
+        ("process.order", "warning", {"name": "telemetry.order.1.name", "count": "telemetry.order.count"}),
         ("process.unverified", "notice", {}),
         ("near-threshold", "warning", {"margin": "decision.margin", "threshold": "decision.threshold", "score": "decision.score"}),
         ("tool.failed", "warning", {"tool": "tool.drift.name", "why": "tool.drift.why"}),

@@ -166,6 +166,7 @@ def _finding(finding: Finding, ledger: Ledger, persona: Persona) -> FindingText:
     ident = f"finding.{finding.id}"
     named = ledger.get(finding.claims.get("name", ""))
     names = {**finding.claims, "s": slug(named.feature) if named and named.feature else "absent"}
+    names["t"] = finding.claims.get("tool", "tool.absent.").split(".")[1]
     for entry in (*known.get(kind, ()), *known["other"]):
         if all(_holds(condition.replace("{s}", names["s"]), ledger) for condition in entry.when):
             sentence = fill(ident, entry.wording(persona.voice), ledger, persona, names)
