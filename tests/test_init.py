@@ -475,3 +475,17 @@ def test_a_live_model_that_cannot_be_explained_says_why(
         explain_live(model, x, ["one", "two"] if isinstance(x, str) else table, decided_at=WHEN, **options)
     assert said in fault.value.message
     assert fault.value.hint
+
+
+@pytest.mark.parametrize("persona", ["regulator", "business_user", "data_scientist"])
+def test_hostile_names_reach_a_verified_report(made: Path, tmp_path: Path, persona: str) -> None:
+    from xagent import explain
+
+    out = bring(made, tmp_path / "case", row=3, classes=["<i>no</i>", "⟦yes⟧"], threshold=0.5)
+    report = explain(out / "case.json", persona)
+    assert not report.verification.problems
+    assert "<b>bold</b>" not in report.html
+    assert "<i>no</i>" not in report.html
+    if persona == "regulator":
+        assert all(row["value"].strip() for row in report.data["checklist"])
+        assert [row["state"] for row in report.data["checklist"]].count("missing") > 20
