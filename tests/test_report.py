@@ -31,6 +31,7 @@ from xagent.report._heat import _pooled
 from xagent.report._sentences import parts_of
 from xagent.report._templates import neutral
 from xagent.report._view import View
+from xagent.report._visual import visual
 from xagent.report.check import check_pdf
 
 # --- the data ---------------------------------------------------------------------------------------------------------
@@ -302,3 +303,10 @@ def test_large_images_are_pooled_and_keep_their_sum() -> None:
     pooled = _pooled(relevance, mean=False)
     assert len(pooled) <= 32 and len(pooled[0]) <= 32
     assert sum(map(sum, pooled)) == pytest.approx(sum(map(sum, relevance)))
+
+
+def test_labels_on_paper_stand_in_visual_order() -> None:
+    assert visual("debt 46 %") == "debt 46 %"
+    assert visual("אבג 12 (דה)") == "(הד) 12 גבא"
+    assert visual("سن") == "\ufee6\ufeb3"  # final nun stands left of initial seen
+    assert visual("Loan דה x") == "Loan הד x"

@@ -212,6 +212,7 @@ def _anchored(x: float, half: float) -> tuple[str, str]:
 
 def fit(text: str, room: float, size: float) -> str:
     """The text, shortened with an ellipsis to about `room` units of width at this type size."""
+    text = text.replace("\u2068", "").replace("\u2069", "")  # a label stands alone, and cutting would unpair them
     used, limit = 0.0, room / size
     for place, char in enumerate(text):
         used += 1.0 if unicodedata.east_asian_width(char) in "WF" else 0.64 if char.isupper() else 0.55

@@ -22,7 +22,7 @@ def image_chart(image: dict[str, Any], alt: str) -> Chart:
     """
     pixels, relevance = _pooled(image["pixels"], mean=True), _pooled(image["map"], mean=False)
     rows, columns = len(pixels), len(pixels[0])
-    side = PANEL / max(rows, columns)
+    side = int(10 * PANEL / max(rows, columns)) / 10  # one decimal, so that cells touch
     most = max((abs(v) for row in relevance for v in row), default=0.0) or 1.0
     strongest = sorted((abs(v) for row in relevance for v in row), reverse=True)[: max(6, rows * columns // 8)]
     cells = []
@@ -41,10 +41,11 @@ def image_chart(image: dict[str, Any], alt: str) -> Chart:
                     "grey": f"#{grey:02x}{grey:02x}{grey:02x}",
                     "tone": "for" if value > 0 else "against",
                     "opacity": f"{0.85 * strength:.2f}" if strength >= 0.02 else "",
+                    "ink": "#ffffff" if grey * (1 - 0.85 * strength) < 110 else "#16202c",
                     "mark": ("+" if value > 0 else "\u2212") if signed else "",
                 }
             )
-    lines = {"side": f"{side:.2f}", "size": _n(min(side, 16)), "right": _n(PANEL + 32)}
+    lines = {"side": _n(side), "size": _n(min(side, 16)), "right": _n(PANEL + 32)}
     return Chart("heatmap", alt, _n(24 + rows * side), cells=cells, lines=lines)
 
 

@@ -7,10 +7,12 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from xagent.errors import ConfigurationFault
+from xagent.report._visual import visual
 
 
 @cache
@@ -37,7 +39,7 @@ def template_sha256() -> str:
 
 @cache
 def environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(template_root() / "report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -46,6 +48,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    made.filters["drawn"] = _drawn
+    return made
+
+
+@pass_context
+def _drawn(context: Context, text: str) -> str:
+    """A label of a drawing, in the order in which its letters stand when it is drawn on paper."""
+    return visual(text) if context.get("paper") else text
 
 
 _SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"

@@ -182,15 +182,14 @@ class View:
     def _relevance_exhibits(self) -> Iterator[Json]:
         relevance = self.artifacts.get("relevance", {})
         target = self.facts.text("relevance.target") or self.headline.text
-        if "heatmap" in self.alts:
-            alt = self.alts["heatmap"]
-            if relevance.get("image"):
-                strongest = None if self.plain else self.facts.cell("relevance.driver.1.effect")
-                chart = image_chart(relevance["image"], alt)
-                yield {"chart": chart, "table": None, "title": "Where the model looked", "strongest": strongest,
-                       "target": target}  # fmt: skip
-            elif words := word_marks(relevance, self.facts):
-                yield {"words": words, "alt": alt, "table": None, "title": "Words in their place", "target": target}
+        if relevance.get("image") and "heatmap" in self.alts:
+            strongest = None if self.plain else self.facts.cell("relevance.driver.1.effect")
+            chart = image_chart(relevance["image"], self.alts["heatmap"])
+            yield {"chart": chart, "table": None, "title": "Where the model looked", "strongest": strongest}
+        elif (
+            "heatmap" in self.persona.charts and "drivers" in self.alts and (words := word_marks(relevance, self.facts))
+        ):
+            yield {"words": words, "table": None, "title": "The words in their place", "target": target}
         if "drivers" in self.alts and self.drivers:
             chart = drivers_chart(self.facts, self.alts["drivers"], self.drivers, shares=self.plain, target=target)
             table = drivers_table(self.facts, self.drivers, plain=self.plain)
