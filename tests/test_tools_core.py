@@ -168,6 +168,7 @@ def test_relevance_and_ledger_sum_to_the_score(tmp_path, outputs):
     logits = ctx.subject.logits(ctx.subject.encode(ctx.case.input).inputs)[0]
     others = [float(v) for i, v in enumerate(logits) if i != data.target_index]
     assert data.score == pytest.approx(float(logits[data.target_index]) - max(others), abs=1e-5)
+    assert run(Trust(), with_relevance(ctx))[0].score == pytest.approx(data.score, abs=1e-5)
 
 
 def test_drivers_are_compared_with_the_reference(tmp_path):
