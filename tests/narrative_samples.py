@@ -145,7 +145,7 @@ def process_claims() -> list[Claim]:
     claims.append(Claim(id="case.decided_at", kind="time", value="2026-11-20T14:05:00+01:00", artifact="case"))
     claims += simple(
         {
-            "trust.level": "fair", "trust.ceiling": 0.97, "trust.fidelity": 0.91, "trust.ratio": 3.4, "trust.agreement": 0.62,
+            "trust.level": "fair", "trust.ceiling": 0.97, "trust.fidelity": 0.91, "trust.ratio": 0.938, "trust.agreement": 0.62,
             "trust.gap": 2.1e-7, "trust.cited.count": 8, "trust.remove.flips": "yes", "deviation.state": "ok",
             "deviation.p": 0.31, "deviation.alpha": 0.05, "deviation.calibration.n": 1200, "deviation.outside.count": 0,
             "drift.state": "ok", "drift.features.count": 8, "drift.window.n": 640, "drift.reference.n": 1200,

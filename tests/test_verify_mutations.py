@@ -135,7 +135,7 @@ def test_other_words(ident: str, old: str, new: str, kind: str) -> None:
         ("block.score.5", "decision.threshold", "decision.score", "role"),
         ("block.decision.1", "decision.label", "relevance.foil", "role"),
         ("block.summary.7", "relevance.for.count", "relevance.against.count", "unbound"),
-        ("block.trust.6", "trust.keep.share", "trust.random.share", "role"),
+        ("block.trust.5", "trust.keep.share", "trust.random.share", "role"),
     ],
 )
 def test_another_claim_in_a_token(ident: str, old: str, new: str, kind: str) -> None:
