@@ -14,8 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xagent._bring_table import checked_names, feature_cards, split_unit
 from xagent.bring import check_case, explain_live, init_case, live_case
+from xagent.bring._table import checked_names, feature_cards, split_unit
 from xagent.case import RecordedPrediction, SystemCard, TabularInput, load_card, load_case
 from xagent.errors import InvalidCase, UsageFault, XagentError
 from xagent.subject import load_subject, reproduce
@@ -389,7 +389,7 @@ def test_live_card_keeps_what_the_caller_knows(tmp_path: Path) -> None:
         ({"a": [1, 2]}, {"a": [1.0]}, "a list is no value"),
         ([1.0, 2.0], {"a": [1.0]}, "does not fit 1 features"),
         ({"a": "1"}, {"a": ["1", "2"]}, "read as numbers"),
-        ({"a": "NA"}, {"a": ["NA", "x"]}, "reads as a missing value"),
+        ({"a": "nan"}, {"a": ["nan", "x"]}, "reads as a missing value"),
         ({1: 2, "1": 3}, {"a": [1.0]}, "same name"),
         ({"a": "\ud800"}, {"a": ["x", "y"]}, "cannot be written"),
         ({"a": "x"}, {"a": ["x", "\ud800"]}, "no Unicode"),

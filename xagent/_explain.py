@@ -29,12 +29,12 @@ def explain(
     """The verified report on one prediction for one reader.
 
     case: a `Case`, or the path of a `case.json`. Without a case, `model`, `x` and (for tables) `reference` describe a
-    live prediction: see `xagent._explain_live.explain_live`, which takes the same keywords.
+    live prediction: see `xagent.bring.explain_live`, which takes the same keywords.
 
     Raises an XagentError whose message names the field or file and the mend.
     """
     if case is None:
-        from xagent._explain_live import explain_live
+        from xagent.bring import explain_live
 
         if not {"model", "x"} <= set(live):
             raise UsageFault("explain() needs a case, or model= and x=.", "Pass the path of a case.json.")

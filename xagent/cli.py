@@ -185,6 +185,10 @@ def init(
     input_: Annotated[Path | None, typer.Option("--input", help="JSON of the input to explain.")] = None,
     telemetry: Annotated[Path | None, typer.Option(help="OTLP trace of the prediction.")] = None,
     encoder: Annotated[Path | None, typer.Option(help="Encoder of raw values, JSON.")] = None,
+    window: Annotated[Path | None, typer.Option(help="Recent inputs, for drift.")] = None,
+    features: Annotated[str, typer.Option(help="Columns that the model takes, in its order, with commas.")] = "",
+    output_kind: Annotated[str | None, typer.Option(help="logits, logit or value: what the outputs mean.")] = None,
+    target: Annotated[str | None, typer.Option(help="Class that is explained; default: the predicted one.")] = None,
     classes: Annotated[str, typer.Option(help="Class names in the order of the outputs, with commas.")] = "",
     threshold: Annotated[float | None, typer.Option(help="Threshold that the score is compared with.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the case.")] = Path("case"),
@@ -210,12 +214,18 @@ def init(
         input=input_,
         telemetry=telemetry,
         encoder=encoder,
+        window=window,
+        features=[part.strip() for part in features.split(",") if part.strip()],
+        output_kind=output_kind,
+        target=target,
         classes=[part.strip() for part in classes.split(",") if part.strip()],
         threshold=threshold,
         decided_at=decided_at,
     )
     for path in written:
         print(path)
+    if (output / "notes.txt").exists():
+        print((output / "notes.txt").read_text(encoding="utf-8"), end="", file=sys.stderr)
 
 
 if __name__ == "__main__":

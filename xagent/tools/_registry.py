@@ -56,7 +56,7 @@ def run_tool(name: str, ctx: Context) -> Artifact:
     return Artifact(
         tool=name,
         version=tool.version,
-        status=status,  # type: ignore[arg-type]
+        status=status,
         why=why,
         parameters=tool.parameters(ctx),
         data=data,

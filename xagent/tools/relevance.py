@@ -193,10 +193,10 @@ def _without_module(ctx: Context, encoded: Encoded, contrast: Contrast, backgrou
     scores = score_of(torch.cat([ends, keep]))
     x, b = encoded.inputs[encoded.traced], background
     units = torch.zeros(x[0].numel(), dtype=torch.float64)
-    coefficients = getattr(ctx.subject, "coefficients", None)
-    if coefficients is not None:
+    linear = ctx.subject.linear_coefficients()
+    if linear is not None:
         # (K, d): a linear model's own weights, exact for every order of removal.
-        weights = contrast.of(coefficients.double().T)
+        weights = contrast.of(linear.coefficients.double().T)
         units += weights * (x - b)[0].reshape(-1).double()
     else:
         for player, effect in zip(players, scores[0] - scores[2:], strict=True):
@@ -205,14 +205,14 @@ def _without_module(ctx: Context, encoded: Encoded, contrast: Contrast, backgrou
     listed = float(units.sum())
     residual = score - base - listed
     return {
-        "method": "coefficients of a linear model" if coefficients is not None else "removal of one input at a time",
-        "status": "exact" if coefficients is not None else "audited",
+        "method": "coefficients of a linear model" if linear is not None else "removal of one input at a time",
+        "status": "exact" if linear is not None else "audited",
         "score": score,
         "ledger": {**dict.fromkeys(LEDGER, 0.0), "inputs": listed, "baseline": base, "residual": residual},
         "gap": abs(residual) / max(abs(score), 1e-12),
         "audit": {},
-        "complete": coefficients is not None,
-        "by_removal": coefficients is None,
+        "complete": linear is not None,
+        "by_removal": linear is None,
         "units": units,
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xagent._bring_table import checked_names, feature_cards, row_values, scalar
+from xagent.bring._table import checked_names, feature_cards, row_values, scalar
 from xagent.case import Case, OutputSpec, RecordedPrediction, SystemCard, load_card, load_case, sha256_of
 from xagent.errors import InvalidCase
 
@@ -171,7 +171,7 @@ def _table_file(frame: pd.DataFrame, names: Sequence[str], folder: Path) -> Path
             )
         if int(before.isna().sum()) != int(after.isna().sum()):
             raise InvalidCase(
-                f"reference: a text in column {name!r} reads as a missing value (such as 'NA' or 'None').",
+                f"reference: a text in column {name!r} reads as a missing value (such as 'NaN').",
                 "Rename that level.",
             )
     return path

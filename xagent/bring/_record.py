@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from xagent._bring_input import read_texts
+from xagent.bring._input import read_texts
 from xagent.case import Case, ImageInput, RecordedPrediction, TabularInput, TextInput, read_table, resolve_file
 from xagent.errors import InvalidCase, UsageFault
 

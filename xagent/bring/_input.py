@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xagent._bring_model import Shape, identity_features, identity_pixels
-from xagent._bring_table import checked_names, feature_cards, is_numeric, row_values
+from xagent.bring._model import Shape, identity_features, identity_pixels
+from xagent.bring._table import checked_names, feature_cards, is_numeric, row_values
 from xagent.case import read_table
 from xagent.errors import InvalidCase, UsageFault
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xagent._bring_case import Draft
+    from xagent.bring._case import Draft
 
 Json = dict[str, Any]
 MAX_INPUT_BYTES = 32 * 1024 * 1024

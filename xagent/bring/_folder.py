@@ -1,7 +1,4 @@
-"""Bring your own model: from a model file and a reference table to a case that explains at once.
-
-What a file can tell is written down; what only a person can know is left out and listed by `check_case`.
-"""
+"""From a model file and a reference table to a folder that explains at once, and what is still missing in it."""
 
 from __future__ import annotations
 
@@ -12,15 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from xagent._bring_case import Draft, draft_case, write_case
-from xagent._bring_explain import explain_live
-from xagent._bring_live import live_case
-from xagent._bring_record import record_prediction
+from xagent.bring._case import Draft, draft_case, write_case
 from xagent.case import load_card, load_case
 from xagent.errors import UsageFault
 from xagent.law import Checklist, load_checklist
-
-__all__ = ["Gap", "check_case", "explain_live", "init_case", "live_case", "record_prediction"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +115,7 @@ def check_case(folder: Path, checklist: Checklist | None = None) -> list[Gap]:
 
     folder: the case's folder or its case.json. Raises InvalidCase when the case itself does not hold.
     """
-    from xagent._bring_gaps import is_absent
+    from xagent.bring._gaps import is_absent
 
     path = Path(folder)
     case = load_case(path / "case.json" if path.is_dir() else path)

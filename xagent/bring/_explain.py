@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xagent._bring_live import live_case, with_answer
-from xagent._bring_model import identity_pixels, output_spec
-from xagent._bring_record import record_prediction
+from xagent.bring._live import live_case, with_answer
+from xagent.bring._model import identity_pixels, output_spec
+from xagent.bring._record import record_prediction
 from xagent.case import Case, ImageInput, OutputSpec, RecordedPrediction, SystemCard, TabularInput, TextInput
 from xagent.errors import UsageFault
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from xagent._bring_input import image_inputs, read_input, tabular_inputs, text_inputs
-from xagent._bring_model import copy_model, output_spec, program_shape, transformers_classes
+from xagent.bring._input import image_inputs, read_input, tabular_inputs, text_inputs
+from xagent.bring._model import copy_model, output_spec, program_shape, transformers_classes
 from xagent.case import load_case, sha256_of
 from xagent.errors import UsageFault
 from xagent.evidence import slug
@@ -80,7 +80,7 @@ def draft_case(draft: Draft, folder: Path) -> tuple[Draft, Drafted]:
 
 def write_case(drafted: tuple[Draft, Drafted], folder: Path) -> list[Path]:
     """Run the model, then write case.json, system.json and notes.txt; every path in the folder, case.json first."""
-    from xagent._bring_record import check_populations, record_prediction
+    from xagent.bring._record import check_populations, record_prediction
     from xagent.subject import load_subject
 
     draft, found = drafted
