@@ -62,9 +62,10 @@ def drivers_chart(facts: Facts, alt: str, rows: Sequence[int], *, shares: bool, 
     effects = {n: facts.number(f"relevance.driver.{n}.effect") or 0.0 for n in rows}
     most_for = max([e for e in effects.values() if e > 0], default=0.0)
     most_against = max([-e for e in effects.values() if e < 0], default=0.0)
-    room, edge = WIDTH - 2 * 64, 64.0
-    unit = room / ((most_for + most_against) or 1.0)
-    zero = edge + most_against * unit
+    labels, edge = (196.0, 44.0) if shares else (0.0, 64.0)  # names beside their bars, or above them
+    unit = (WIDTH - labels - 2 * edge) / ((most_for + most_against) or 1.0)
+    zero = labels + edge + most_against * unit
+    pitch, first = (24, 24) if shares else (38, 38)
     bars = []
     for place, n in enumerate(rows):
         effect, key = effects[n], f"relevance.driver.{n}"
@@ -77,9 +78,9 @@ def drivers_chart(facts: Facts, alt: str, rows: Sequence[int], *, shares: bool, 
         name = facts.cell(f"{key}.name") or Cell("?")
         bars.append(
             Bar(
-                label=Cell(fit(name.text, 250, 12.5), name.claim),
+                label=Cell(fit(name.text, labels or 250, 12.5), name.claim),
                 note=None if shares else _note(facts, key),
-                y=_n(38 + place * 38),
+                y=_n(first + place * pitch),
                 x=_n(left),
                 width=_n(width),
                 tone="for" if effect > 0 else "against" if effect < 0 else "neither",
@@ -89,9 +90,9 @@ def drivers_chart(facts: Facts, alt: str, rows: Sequence[int], *, shares: bool, 
                 full=name.text,
             )
         )
-    height = 28 + len(bars) * 38
-    lines = {"zero": _n(zero)}
-    return Chart("drivers", alt, _n(height), bars=bars, lines=lines, words={"target": fit(target, 150, 11.5)})
+    height = first + len(bars) * pitch + (0 if shares else -10)
+    lines = {"zero": _n(zero), "label": "18.5" if shares else "0"}
+    return Chart("drivers", alt, _n(height), bars=bars, lines=lines, words={"target": fit(target, 165, 11.5)})
 
 
 def _note(facts: Facts, key: str) -> Cell | None:
@@ -215,7 +216,7 @@ def fit(text: str, room: float, size: float) -> str:
     text = text.replace("\u2068", "").replace("\u2069", "")  # a label stands alone, and cutting would unpair them
     used, limit = 0.0, room / size
     for place, char in enumerate(text):
-        used += 1.0 if unicodedata.east_asian_width(char) in "WF" else 0.64 if char.isupper() else 0.55
+        used += 1.0 if unicodedata.east_asian_width(char) in "WF" else 0.64 if char.isupper() else 0.52
         if used > limit:
             return text[: max(1, place - 1)].rstrip() + "\u2026"
     return text

@@ -11,7 +11,7 @@ from xagent.report._document import report_json
 from xagent.report._html import identifier, page
 
 LIBRARIES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
-USUAL, SMALLEST = 2, 9
+SMALLEST = 9
 
 
 def render_pdf(data: dict[str, Any]) -> bytes:
@@ -40,7 +40,7 @@ def render_pdf(data: dict[str, Any]) -> bytes:
 
 
 def _laid_out(data: dict[str, Any], weasyprint: Any, fetcher: Any) -> Any:
-    """The report on pages; one with a limit of pages in the largest type that fits, sought from the usual size."""
+    """The report on pages; one with a limit of pages in the largest type that fits."""
 
     def at(density: int) -> Any:
         html = page(data, paper=True, density=density)
@@ -49,18 +49,27 @@ def _laid_out(data: dict[str, Any], weasyprint: Any, fetcher: Any) -> Any:
     most = (data["persona"].get("limits") or {}).get("pages")
     if most is None:
         return at(0)
-    best, density = None, USUAL
+    best, density, shrinking = None, _guess(data), False
     while 0 <= density <= SMALLEST:
         document = at(density)
-        if len(document.pages) <= most:
-            best, density = document, density - 1
-            if density >= USUAL:
+        if len(document.pages) > most:
+            if best is not None:
                 break
-        elif best is not None:
-            break
+            density, shrinking = density + 1, True
         else:
-            density += 1
+            best = document
+            if shrinking:
+                break
+            density -= 1
     return best or document
+
+
+def _guess(data: dict[str, Any]) -> int:
+    """Step at which text of this length is likely to fill a sheet; a wrong guess costs time, not quality."""
+    words = data["narrative"]
+    letters = sum(len(sentence["text"]) for section in words["sections"] for sentence in section["sentences"])
+    letters += sum(len(item["sentence"]["text"]) + 40 for part in ("warnings", "findings") for item in words[part])
+    return max(0, min(SMALLEST, round((letters - 1300) / 500)))
 
 
 def _weasyprint() -> tuple[Any, Any, Any]:
