@@ -67,16 +67,16 @@ def budget_table(facts: Facts) -> Table:
 _TRUST = {
     "level": "Level, the worst of all checks",
     "weakest": "Weakest check",
-    "ceiling": "Ceiling of the method",
-    "fidelity": "Fidelity when inputs are removed",
-    "ratio": "Removal of cited against random inputs",
+    "ceiling": "Ceiling for any list of this length",
+    "fidelity": "Fidelity of the cited list",
+    "ratio": "Fidelity as a part of its ceiling",
     "cited.count": "Cited inputs",
     "keep.share": "Margin kept by cited inputs alone",
     "random.share": "Margin kept by as many random inputs",
     "remove.flips": "Removing the cited inputs flips the outcome",
     "agreement": "Agreement with single removals",
     "off_manifold": "Removals that look unlike real inputs",
-    "gap": "Gap of conservation",
+    "gap": "Gap between the list and the change of the score",
 }
 
 
