@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -289,7 +290,19 @@ def through(function: Any, x: Tensor, rules: str = "conserving") -> Trace:
     )
 
 
+def overwritten(x: Tensor) -> Tensor:
+    y = x * 2
+    y += 1
+    y.sub_(0.5)
+    F.relu(y, inplace=True)
+    y[0:2].mul_(3)
+    return y
+
+
 CONSTANTS: dict[str, Any] = {
+    "overwritten": overwritten,
+    "minus": lambda x: x - 3 - torch.sub(x, x.new_ones(4), alpha=2),
+    "masked score": lambda x: F.log_softmax(x.masked_fill(x == x.min(), -math.inf), -1)[:, 1:2],
     "scalar": lambda x: 2 - (x + 3) / 2,
     "in place": lambda x: (x * 2).add_(1).mul_(0.5).relu_(),
     "cat": lambda x: torch.cat([torch.ones(len(x), 1), x], 1) * 2,
@@ -342,7 +355,7 @@ def test_shares_of_products() -> None:
     x = torch.tensor([[2.0, 3.0]])
     halves = through(lambda v: v[:, :1] * v[:, 1:], x)
     assert halves.relevance["x"].tolist() == [[3.0, 3.0]]
-    gated = through(lambda v: v[:, :1] * torch.sigmoid(v[:, 1:]), x)
+    gated = through(lambda v: v[:, :1] * torch.sigmoid(v[:, 1:]).view(-1, 1), x)
     assert gated.relevance["x"][0, 1] == 0
     torch.testing.assert_close(gated.ledger.inputs, gated.score.double())
     weighted = through(lambda v: v[:, :1].softmax(-1) * v[:, 1:], x)

@@ -122,7 +122,7 @@ def test_recomputing_the_forward_is_refused() -> None:
 
 
 def test_the_table_names_operations_that_exist() -> None:
-    tables = (linear.SHAPES, linear.LINEAR, linear.HOMOGENEOUS, linear.AFFINE, conserving.ACTIVATIONS)
+    tables = (linear.SHAPES, linear.LINEAR, linear.HOMOGENEOUS, linear.AFFINE, linear.PRODUCTS, conserving.ACTIVATIONS)
     for name in " ".join((*tables, conserving.CONSTANTS)).split():
         assert spellings(name), name
 
@@ -220,6 +220,7 @@ def test_state_is_restored_even_after_an_exception(trip: int, grad: bool, layers
     model[0].weight.requires_grad_(False)
     x = torch.randn(1, 1, 8, 8)
     kept = x.clone()
+    Tracer(model).trace({"input": x}, ["input"], Target.index(0))  # the probes of the activation are done
     with torch.set_grad_enabled(grad):
         before = picture(model)
         try:

@@ -86,18 +86,16 @@ def constant(step: Step, *args: Any, **kwargs: Any) -> Any:
 
 @register("mul", "multiply", "__rmul__")
 def product(step: Step, input: Any, other: Any) -> Any:
-    """a b: half of the relevance to each factor (Jafari et al. 2025, half rule; Arras et al. 2019 for gates).
+    """a b: half of the relevance to each factor (half rule, Jafari et al. 2025; gates: Arras et al. 2019).
 
     A gate (sigmoid) that meets another factor is a constant and the factor takes all.
     """
-    if carries(input) and carries(other):
-        gates = step.marked(input, "gate"), step.marked(other, "gate")
-        if gates == (True, False):
-            return step.operation(input.detach(), other)
-        if gates == (False, True):
-            return step.operation(input, other.detach())
-        return step.operation(step.scaled(input, 0.5), step.scaled(other, 0.5))
-    return step.plain()
+    gates = step.marked(input, "gate"), step.marked(other, "gate")
+    if carries(input) and carries(other) and gates == (True, False):
+        return step.operation(input.detach(), other)
+    if carries(input) and carries(other) and gates == (False, True):
+        return step.operation(input, other.detach())
+    return step.shared()
 
 
 @register("div", "divide", "true_divide", "__truediv__")
@@ -106,37 +104,23 @@ def quotient(step: Step, input: Any, other: Any, **kwargs: Any) -> Any:
     return step.operation(input, other.detach() if carries(other) else other, **kwargs)
 
 
-@register(
-    "matmul", "__rmatmul__", "mm", "bmm", "mv", "dot", "vdot", "inner", "outer", "kron", "tensordot", "chain_matmul"
-)
-def matrix_product(step: Step, input: Tensor, other: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """A B with both traced: half of the relevance to each (Achtibat et al. 2024)."""
-    if carries(input) and carries(other):
-        return step.operation(step.scaled(input, 0.5), step.scaled(other, 0.5), *args, **kwargs)
-    return step.plain()
+@register("matmul", "__rmatmul__", "mm", "bmm", "mv", "dot", "vdot", "inner", "outer", "kron", "tensordot", "einsum")
+def matrix_product(step: Step, *args: Any, **kwargs: Any) -> Any:
+    """A B with n traced factors: 1/n of the relevance to each (uniform rule, Achtibat et al. 2024)."""
+    return step.shared()
 
 
 @register("addmm", "baddbmm", "addmv", "addbmm")
-def product_and_sum(
-    step: Step, input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1, **kwargs: Any
-) -> Any:
+def product_and_sum(step: Step, input: Tensor, *args: Any, beta: float = 1, **kwargs: Any) -> Any:
     """beta * input + alpha * A B: the product as `matrix_product`; an untraced input is booked."""
-    both = carries(mat1) and carries(mat2)
-    a, b = (step.scaled(mat1, 0.5), step.scaled(mat2, 0.5)) if both else (mat1, mat2)
-    y = step.operation(input, a, b, beta=beta, alpha=alpha, **kwargs)
-    if not carries(input):
-        step.book(y, input, sign=beta)
+    addend = input
+    if carries(input):  # only the factors share
+        addend, input = input, torch.zeros_like(input)
+        product = Step(step.mode, step.operation, (input, *args), {**kwargs, "beta": beta}).shared()
+        return product + addend * beta
+    y = step.shared()
+    step.book(y, addend, sign=beta)
     return y
-
-
-@register(torch.einsum, "einsum")
-def einstein_sum(step: Step, equation: Any, *operands: Any, **kwargs: Any) -> Any:
-    """A product of n traced operands: 1/n of the relevance to each (uniform rule)."""
-    nested = len(operands) == 1 and isinstance(operands[0], (list, tuple))
-    factors = list(operands[0] if nested else operands)
-    traced = sum(carries(x) for x in factors)
-    factors = [step.scaled(x, 1 / traced) if traced > 1 else x for x in factors]
-    return step.operation(equation, factors, **kwargs) if nested else step.operation(equation, *factors, **kwargs)
 
 
 @register("softmax", "_softmax")

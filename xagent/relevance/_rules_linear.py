@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from ._step import Step, carries
 from ._table import linear
@@ -19,7 +20,7 @@ SHAPES = (
     "broadcast_to chunk split split_with_sizes tensor_split unbind select slice narrow index_select gather take "
     "take_along_dim masked_select getitem index roll flip fliplr flipud rot90 diagonal diag diag_embed tril triu "
     "unfold im2col fold col2im pixel_shuffle pixel_unshuffle to type _to_copy float double half bfloat16 cpu cuda "
-    "ravel iter as_strided channel_shuffle view_copy expand_copy permute_copy hsplit vsplit dsplit"
+    "ravel iter as_strided channel_shuffle type_as view_copy expand_copy permute_copy hsplit vsplit dsplit"
 )
 LINEAR = (
     "neg negative sum mean nansum nanmean cumsum trace diff dropout dropout1d dropout2d dropout3d feature_dropout "
@@ -37,6 +38,10 @@ AFFINE = (
     "cat concat concatenate stack hstack vstack dstack column_stack where masked_fill masked_scatter pad "
     "constant_pad_nd index_put index_copy index_add index_fill scatter scatter_add slice_scatter select_scatter "
     "block_diag"
+)
+PRODUCTS = (
+    "mul multiply __rmul__ matmul __rmatmul__ mm bmm mv dot vdot inner outer kron tensordot einsum "
+    "_grouped_mm grouped_mm"
 )
 
 
@@ -102,25 +107,21 @@ def rsub(step: Step, input: Any, other: Any, alpha: float = 1) -> Any:
     return y
 
 
-@linear(
-    "mul",
-    "multiply",
-    "__rmul__",
-    "matmul",
-    "__rmatmul__",
-    "mm",
-    "bmm",
-    "mv",
-    "dot",
-    "vdot",
-    "inner",
-    "outer",
-    "kron",
-    "tensordot",
-)
-def product(step: Step, input: Any, other: Any, *args: Any, **kwargs: Any) -> Any:
+@linear(*PRODUCTS.split())
+def product(step: Step, *args: Any, **kwargs: Any) -> Any:
     """A product with a constant is linear; a product of two traced factors is left to the rule set."""
-    return step.unhandled() if carries(input) and carries(other) else step.plain()
+    return step.unhandled() if sum(carries(x) for x in tree_leaves((args, kwargs))) > 1 else step.plain()
+
+
+@linear("addmm", "baddbmm", "addmv", "addbmm")
+def product_and_sum(step: Step, input: Tensor, *args: Any, beta: float = 1, **kwargs: Any) -> Any:
+    """beta * input + alpha * A B: as `product`; an untraced input is booked."""
+    if sum(carries(x) for x in tree_leaves((args, kwargs))) > 1:
+        return step.unhandled()
+    y = step.plain()
+    if not carries(input):
+        step.book(y, input, sign=beta)
+    return y
 
 
 @linear("div", "divide", "true_divide", "__truediv__")

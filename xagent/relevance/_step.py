@@ -70,6 +70,17 @@ class Step:
         """x, through which only `share` of the gradient flows back."""
         return self.carry(x, x.detach(), lambda gradient: gradient * share) if carries(x) else x
 
+    def shared(self) -> Any:
+        """The operation, a product, with an equal share of the gradient for every factor that carries relevance."""
+        traced = sum(carries(x) for x in tree_leaves((self.args, self.kwargs)))
+        if traced < 2:
+            return self.plain()
+
+        def share(x: Any) -> Any:
+            return self.scaled(x, 1 / traced) if carries(x) else x
+
+        return self.operation(*tree_map(share, self.args), **tree_map(share, self.kwargs))
+
     def book(self, y: Tensor, addend: Tensor | float | None, entry: str | None = None, sign: float = 1) -> None:
         """Account for `sign * addend`, a constant contained in the sum y, under a ledger entry.
 
