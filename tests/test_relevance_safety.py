@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,17 @@ def test_state_is_restored_even_after_an_exception(trip: int, grad: bool, layers
         assert picture(model) == before
     assert torch.equal(x, kept)
     assert not x.requires_grad
+
+
+def test_threads_may_share_a_model() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.GELU(), nn.Linear(4, 2))
+    x = {"input": torch.randn(2, 3)}
+    alone = Tracer(model).trace(x, ["input"], Target.index(0))
+    with ThreadPoolExecutor(4) as pool:
+        traces = list(pool.map(lambda _: Tracer(model).trace(x, ["input"], Target.index(0), layers=True), range(24)))
+    assert all(torch.equal(t.relevance["input"], alone.relevance["input"]) for t in traces)
+    assert all(t.ledger.gap.max() < 1e-5 for t in traces)
+    assert all(p.requires_grad for p in model.parameters())
 
 
 def test_tracing_inside_inference_mode() -> None:

@@ -68,7 +68,15 @@ class Books:
     def add(self, entry: str, gradient: Tensor, value: Tensor | float) -> None:
         """Book <gradient, value>; value broadcasts against gradient. Masked infinities without gradient count zero."""
         wide = gradient.float() if gradient.dtype.itemsize < 4 else gradient
+        if isinstance(value, Tensor) and value.dim() == 1 and wide.dim() > 2 and self.fits(wide):
+            # a bias: the gradient's sum over positions is small, the product is not
+            wide = wide.flatten(1, -2).sum(1)
+            gradient = wide
         self.post(entry, torch.where(gradient == 0, 0, wide * value))
+
+    def fits(self, amounts: Tensor) -> bool:
+        """Whether the first dimension is the batch."""
+        return self.batch == 1 or (amounts.dim() > 0 and amounts.shape[0] == self.batch)
 
     def post(self, entry: str, amounts: Tensor) -> None:
         """Book amounts (batch, ...), summed per sample."""
@@ -77,7 +85,7 @@ class Books:
     def per_sample(self, amounts: Tensor) -> Tensor:
         """(batch, ...) -> (batch,), summed in float64 where the device has it."""
         wide = torch.float32 if amounts.device.type == "mps" else torch.float64
-        if self.batch > 1 and (amounts.dim() == 0 or amounts.shape[0] != self.batch):
+        if not self.fits(amounts):
             self.uneven = True
             return (amounts.detach().sum(dtype=wide) / self.batch).expand(self.batch)
         return amounts.detach().reshape(self.batch, -1).sum(1, dtype=wide)

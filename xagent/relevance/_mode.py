@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, wraps
 from types import FunctionType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils._pytree import tree_leaves
@@ -42,9 +43,11 @@ class TraceMode(TorchFunctionMode):
         self, operation: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self.finished and not torch.is_grad_enabled():  # the bookings themselves
+            return operation(*args, **kwargs)
         if getattr(operation, "__name__", "") in QUESTIONS:
             return operation(*args, **kwargs)
-        leaves = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        leaves = list(tensors_in((*args, *kwargs.values())))
         if not any(carries(x) for x in leaves):
             return self._constant(operation, args, kwargs, leaves)
         if self.finished:
@@ -105,6 +108,15 @@ class TraceMode(TorchFunctionMode):
         known = resolve_name(operation) or resolve_name(getattr(operation, "__wrapped__", operation))
         name = known or str(getattr(operation, "__name__", operation))
         self.audit[name] = self.audit.get(name, 0) + 1
+
+
+def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among arguments; what torch operations take is a value or a sequence of values."""
+    for x in values:
+        if isinstance(x, Tensor):
+            yield x
+        elif isinstance(x, (list, tuple)):
+            yield from tensors_in(x)
 
 
 def _is_bias(x: Tensor) -> bool:

@@ -160,7 +160,9 @@ def layer_norm(
     *args: Any,
 ) -> Any:
     """(x - mean) g / sigma + b: subtracting the mean is linear, sigma a constant (LN rule, Ali et al. 2022)."""
-    return _normalised(step, input, tuple(range(-len(normalized_shape), 0)), weight, bias, eps)
+    with torch.no_grad():
+        value, _, rstd = torch.native_layer_norm(input, normalized_shape, weight, bias, eps)
+    return _centred(step, input, normalized_shape, weight, bias, value, rstd)
 
 
 @register("native_layer_norm")
@@ -169,20 +171,16 @@ def layer_norm_decomposed(
 ) -> Any:
     """As `layer_norm`, in the form of a decomposed export; returns (y, mean, rstd)."""
     value, mean, rstd = step.value()
-    dims = tuple(range(-len(normalized_shape), 0))
-    return _normalised(step, input, dims, weight, bias, eps, value), mean, rstd
+    return _centred(step, input, normalized_shape, weight, bias, value, rstd), mean, rstd
 
 
-def _normalised(
-    step: Step, x: Tensor, dims: Any, weight: Tensor | None, bias: Tensor | None, eps: float, value: Any = None
+def _centred(
+    step: Step, x: Tensor, shape: Any, weight: Tensor | None, bias: Tensor | None, value: Tensor, rstd: Tensor
 ) -> Tensor:
-    value = step.value() if value is None else value
     if not carries(x) or carries(weight):
         return step.unhandled()  # type: ignore[no-any-return]
-    with torch.no_grad():
-        wide = x.float() if x.dtype.itemsize < 4 else x
-        scale = torch.rsqrt(wide.var(dims, correction=0, keepdim=True) + eps)
-        scale = scale if weight is None else scale * weight
+    dims = tuple(range(-len(shape), 0))
+    scale = rstd if weight is None else rstd * weight
 
     def back(gradient: Tensor) -> Tensor:
         gradient = gradient * scale
