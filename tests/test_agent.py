@@ -34,7 +34,7 @@ def words(report: Report) -> str:
     """Everything that a report says in sentences."""
     narrative = report.data["narrative"]
     sentences = [s["text"] for section in narrative["sections"] for s in section["sentences"]]
-    noted = [n["sentence"]["text"] for n in report.data["warnings"] + report.data["findings"]]
+    noted = [n["sentence"]["text"] for n in report.data["warnings"] + narrative["findings"]]
     return " ".join(noted + sentences)
 
 
@@ -92,7 +92,7 @@ def test_every_planted_fact_is_in_the_report(reader: str) -> None:
     """Drift, staleness, proxy, retry and override of the declined application are said to every reader."""
     report = reports(ROOT / "fixtures/credit/case-declined.json")[reader]
     kinds = {f["finding"].split(".")[0] + "." + f["finding"].split(".")[1] for f in report.data["warnings"]}
-    notices = {f["finding"] for f in report.data["findings"]}
+    notices = {f["id"] for f in report.data["findings"]}
     assert {"drift.on-driver", "stale.on-driver", "proxy.on-driver", "process.override"} <= kinds
     assert any(n.startswith("process.retry") for n in notices)
     world, text, ledger = _planted(), words(report), report.ledger

@@ -13,6 +13,7 @@ from torch import nn
 from xagent.case import FeatureCard, SystemCard, load_card, load_case, read_table
 from xagent.evidence import Artifact, Ledger, slug
 from xagent.subject import TabularSubject, load_subject
+from xagent.subject._estimator import Linear
 from xagent.tools import Context, NotApplicable
 from xagent.tools._case_claims import case_claims, level_words, value_facts
 from xagent.tools.relevance import Relevance
@@ -221,7 +222,8 @@ def test_a_model_without_a_module_is_explained_by_coefficients_or_removal(tmp_pa
         None, ctx.subject.output, device=ctx.subject.device, dtype=ctx.subject.dtype, encoder=ctx.subject.encoder
     )
     if coefficients:
-        subject.coefficients = torch.tensor([[0.0] * 6, WEIGHTS])
+        known = Linear(torch.tensor([[0.0] * 6, WEIGHTS], dtype=torch.float64), torch.tensor([0.0, -0.2]))
+        subject.linear_coefficients = lambda: known
     other = Context(case=ctx.case, card=ctx.card, subject=subject)
     data, ledger = run(Relevance(), other)
     assert [p.relevance for p in data.players] == pytest.approx([p.relevance for p in traced.players], abs=1e-5)

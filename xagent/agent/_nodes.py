@@ -91,11 +91,11 @@ def compose(state: State, runtime: Runtime[Deps]) -> State:
 
 def verify(state: State, runtime: Runtime[Deps]) -> State:
     """Every sentence of every narrative against the ledger."""
-    ledger, _ = _facts(state)
+    ledger, findings = _facts(state)
     problems: dict[str, list[Json]] = {}
     for persona in runtime.context.personas:
         narrative = Narrative.model_validate(state["narratives"][persona.name])
-        problems[persona.name] = [p.public() for p in verify_narrative(narrative, ledger, persona)]
+        problems[persona.name] = [p.public() for p in verify_narrative(narrative, ledger, persona, findings)]
     return {"problems": problems}
 
 

@@ -157,7 +157,7 @@ def _compares(claim: Claim, how: str, other: str) -> bool:
 
 
 def _by_severity(findings: Sequence[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: (_SEVERITIES.index(finding.severity), finding.id))
+    return sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))
 
 
 def _finding(finding: Finding, ledger: Ledger, persona: Persona) -> FindingText:

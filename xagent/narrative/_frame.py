@@ -88,7 +88,7 @@ def _policy(wish: str | None, claim: Claim, persona: Persona) -> str:
         if not number or claim.scale in ("share", "seconds") or claim.kind == "share":
             return default_policy(claim, persona)
         return figure_policy(claim, persona)
-    if wish in ("alias", "text", "name"):
+    if wish in ("alias", "text", "name", "opening"):
         return wish
     if wish in ("date", "time"):
         return wish if claim.kind == "time" else "name"

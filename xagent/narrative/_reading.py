@@ -17,7 +17,7 @@ _NUMBER = re.compile(
     r"(?P<sign>[+−]?)(?P<whole>0|[1-9]\d{0,2}(?:,\d{3})*)(?:\.(?P<part>\d+))?(?:e(?P<power>−?\d{1,3}))?"
 )
 _POLICY = re.compile(
-    r"(exact|round|signed|size|sci|percent|points|name|quoted|text|alias|band|date|time|duration)(?:\((\d\d?)\))?"
+    r"(exact|round|signed|size|sci|percent|points|name|opening|quoted|text|alias|band|date|time|duration)(?:\((\d\d?)\))?"
 )
 _COUNTED = frozenset({"round", "signed", "size", "sci", "percent", "points"})
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -31,7 +31,7 @@ def misreading(text: str, claim: Claim, policy: str) -> str | None:
     if match is None or (match[1] in _COUNTED) != (match[2] is not None):
         return f"there is no policy {policy!r}"
     name, digits = match[1], int(match[2] or 0)
-    if name in ("name", "quoted", "text", "alias"):
+    if name in ("name", "opening", "quoted", "text", "alias"):
         if name != "text" and isinstance(claim.value, int | float) and not isinstance(claim.value, bool):
             return "a number is printed as if it were words"
         wanted = expected_words(claim, name)
@@ -142,6 +142,9 @@ def expected_words(claim: Claim, policy: str) -> str:
     value = claim.value
     if policy == "alias" and str(value) in lexicon().alias:
         return lexicon().alias[str(value)]
+    if policy == "opening":
+        first, rest = (plain := expected_words(claim, "name"))[:1], plain[1:]
+        return first.upper() + rest
     if policy == "quoted":
         return f"“{expected_words(claim, 'name')}”"
     if value is None or isinstance(value, bool):

@@ -41,6 +41,9 @@ def render_value(claim: Claim, policy: str) -> str:
     name, digits = (match[1], int(match[2]) if match[2] else None) if match else (policy, None)
     if name in ("name", "text") and digits is None:
         return _words(claim.value, NAME_LIMIT if name == "name" else TEXT_LIMIT)
+    if name == "opening" and digits is None:
+        text = _words(claim.value, NAME_LIMIT)
+        return text[:1].upper() + text[1:]
     if name == "quoted" and digits is None:
         return f"“{_words(claim.value, NAME_LIMIT)}”"
     if name == "alias" and digits is None:

@@ -103,7 +103,7 @@ def _between(text: str, literals: list[str], shapes: list[str]) -> list[str] | N
 
 def _shape(claim: Claim, policy: str) -> str:
     """What the printed token may look like, narrow enough that the words around it cannot be mistaken for it."""
-    if policy in ("name", "quoted", "text", "alias"):
+    if policy in ("name", "opening", "quoted", "text", "alias"):
         return re.escape(expected_words(claim, policy))
     if policy in ("band", "date", "time", "duration"):
         return r"[\w ,.:−]+?"

@@ -132,11 +132,11 @@ class Subject(ABC):
         """
         return self._shaped(self._call(inputs))
 
-    @torch.no_grad()
     def linear_coefficients(self) -> Linear | None:
         """The model as one linear map of its raw columns, where it is one; None for any other."""
         return None
 
+    @torch.no_grad()
     def logits(self, inputs: dict[str, Tensor]) -> Tensor:
         """Scores (batch, K) without gradients, on the CPU in float32 (float64 for a float64 model), in chunks."""
         size = max(len(tensor) for tensor in inputs.values())

@@ -14,7 +14,7 @@ from xagent.subject._subject import Input, Subject
 from xagent.subject._units import Encoded, Player
 
 MAX_TOKENS = 512
-_WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]+")
+_WORD = re.compile(r"[^\w\s]*\w+(?:['’-]\w+)*[^\w\s]*|[^\w\s]+")
 
 
 class TextSubject(Subject):
@@ -88,7 +88,7 @@ class TextSubject(Subject):
 
 
 def words(text: str, offsets: list[tuple[int, int]], special: list[int]) -> tuple[Player, ...]:
-    """Words and runs of punctuation with the positions of their tokens.
+    """Words, with the positions of their tokens and of the punctuation that touches them; it is left out of the label.
 
     A token that reaches over several words joins them into one player, so that no token has two owners. Tokens of
     nothing but space go to the word before them (the first word when there is none).
@@ -112,6 +112,11 @@ def words(text: str, offsets: list[tuple[int, int]], special: list[int]) -> tupl
         else:
             loose.append(position)
     return tuple(
-        Player(f"word.{number}", text[spans[first][0] : spans[last][1]], tuple(held))
+        Player(f"word.{number}", _bare(text[spans[first][0] : spans[last][1]]), tuple(held))
         for number, (first, last, held) in enumerate(groups, 1)
     )
+
+
+def _bare(word: str) -> str:
+    """The word without the punctuation around it; punctuation that stands alone is itself."""
+    return re.sub(r"^[^\w\s]+|[^\w\s]+$", "", word) or word
