@@ -265,13 +265,13 @@ def test_a_free_sentence_of_an_llm_is_held_to_the_same_rules() -> None:
         more = part.model_copy(update={"sentences": (*part.sentences, free)})
         return verify(GOOD.model_copy(update={"sections": (more, *GOOD.sections[1:])}), LEDGER, BUSINESS)
 
-    score = Token(claim="decision.score", policy="percent(0)")
-    limit = Token(claim="decision.threshold", policy="percent(0)")
+    score = Token(claim="decision.score", policy="percent(0)", text="62%")
+    limit = Token(claim="decision.threshold", policy="percent(0)", text="50%")
     above = Assertion(kind="comparison", claims=("decision.score", "decision.threshold"), word="higher than")
     frame = "The score is ⟦decision.score|percent(0)⟧, higher than the limit of ⟦decision.threshold|percent(0)⟧."
     assert with_sentence(frame, "The score is 62%, higher than the limit of 50%.", [score, limit], [above]) == []
     assert with_sentence(frame, "The score is 62%, higher than the limit of 50%.", [score, limit], [])
-    invented = Token(claim="decision.mood", policy="name")
+    invented = Token(claim="decision.mood", policy="name", text="fine")
     kinds_found = {p.kind for p in with_sentence("Mood: ⟦decision.mood|name⟧.", "Mood: fine.", [invented], [])}
     assert "unknown-claim" in kinds_found
     assert with_sentence("The model was ⟦", "The model was ⟦", [], [])

@@ -135,7 +135,12 @@ def render(state: State, runtime: Runtime[Deps]) -> State:
             versions=_versions(),
             seeds={"seed": deps.settings.seed},
             inputs=dict(sorted(deps.subject.sha256.items())),
-            run={"asks": state["asks"], "passes": state["passes"], "repairs": state["repairs"]},
+            run={
+                "asks": state["asks"],
+                "passes": state["passes"],
+                "repairs": state["repairs"],
+                "tools": {a.tool: {"status": a.status, "started": a.started, "seconds": a.seconds} for a in artifacts},
+            },
         )
         reports[persona.name] = {"data": report.data, "run": report.run}
     return {"reports": reports}

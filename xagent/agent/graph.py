@@ -16,7 +16,7 @@ def build_graph() -> StateGraph[State, Deps, State, State]:
     graph.add_node("plan", nodes.plan)
     graph.add_node("run_tool", nodes.run_tool)
     graph.add_node("assess", nodes.assess, defer=True)
-    graph.add_node("compose", nodes.compose, defer=True)
+    graph.add_node("compose", nodes.compose)
     graph.add_node("verify", nodes.verify)
     graph.add_node("repair", nodes.repair)
     graph.add_node("render", nodes.render)

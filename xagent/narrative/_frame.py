@@ -57,7 +57,7 @@ def fill(
         id=ident,
         frame="".join(spot.frame() for spot in spots),
         text="".join(spot.text() for spot in spots),
-        tokens=tuple(Token(claim=spot.claim.id, policy=spot.policy) for spot in spots if spot.claim),
+        tokens=tuple(Token(claim=spot.claim.id, policy=spot.policy, text=spot.text()) for spot in spots if spot.claim),
         assertions=tuple(spot.assertion for spot in spots if spot.assertion),
     )
 

@@ -14,10 +14,11 @@ class _Frozen(BaseModel):
 
 
 class Token(_Frozen):
-    """A place in a sentence where a claim is printed. claim: its id. policy: how, see `render_value`."""
+    """A place where a claim is printed. claim: its id. policy: how, see `render_value`. text: what stands there."""
 
     claim: str
     policy: str
+    text: str
 
 
 class Assertion(_Frozen):

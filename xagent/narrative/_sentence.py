@@ -87,6 +87,9 @@ def _text(sentence: Sentence, literals: list[str], context: Context) -> Iterator
         yield _problem("text", sentence, None, "The text does not follow its frame.", "Print the frame anew.")
         return
     for claim, token, part in zip(claims, sentence.tokens, parts, strict=True):
+        if part != token.text:
+            message = f"The token of {claim.id} is listed as {token.text!r}, but {part!r} is printed."
+            yield _problem("text", sentence, claim.id, message, "List the token as it is printed.")
         wrong = misreading(part, claim, token.policy)
         if wrong:
             message = f"{part!r} does not print {claim.id} as {token.policy}: {wrong}."

@@ -1,9 +1,13 @@
-"""The one error of this room."""
+"""What can go wrong in this room."""
 
 from __future__ import annotations
 
-from xagent.errors import XagentError
+from xagent.errors import ConfigurationFault, XagentError
 
 
 class RelevanceError(XagentError, ValueError):
     """A trace cannot be made as asked; the message names the input, the target or the rule set at fault."""
+
+
+class UnknownRules(RelevanceError, ConfigurationFault):
+    """There is no rule set of that name."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 
-from ._errors import RelevanceError
+from ._errors import UnknownRules
 
 Operation = Callable[..., Any]
 Rule = TypeVar("Rule", bound=Callable[..., Any])
@@ -50,9 +50,9 @@ OUT_OF_PLACE: dict[Operation, Operation] = {}
 
 
 def rule_set(name: str) -> RuleSet:
-    """The rule set of that name. Raises RelevanceError for an unknown name."""
+    """The rule set of that name. Raises UnknownRules for an unknown name."""
     if name not in RULE_SETS:
-        raise RelevanceError(f'There are no rules called "{name}".', f"Known: {', '.join(sorted(RULE_SETS))}.")
+        raise UnknownRules(f'There are no rules called "{name}".', f"Known: {', '.join(sorted(RULE_SETS))}.")
     return RULE_SETS[name]
 
 

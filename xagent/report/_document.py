@@ -15,10 +15,11 @@ class _Part(BaseModel):
 
 
 class TokenPart(_Part):
-    """One figure or name in a sentence: the claim it prints, and by which policy."""
+    """One figure or name in a sentence: the claim it prints, by which policy, and the text that stands there."""
 
     claim: str
     policy: str
+    text: str
 
 
 class SentencePart(_Part):

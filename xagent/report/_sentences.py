@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xagent.errors import XagentError
 from xagent.evidence import Ledger
-from xagent.narrative import Sentence, format_claim
+from xagent.narrative import Sentence
 from xagent.personas import Persona
 
 
@@ -20,7 +19,7 @@ class Sentences:
         self._persona = persona
 
     def parts(self, sentence: Sentence) -> list[tuple[str, str]]:
-        tokens = [(self._token_text(token.claim, token.policy), token.claim) for token in sentence.tokens]
+        tokens = [(token.text, token.claim) for token in sentence.tokens]
         return list(parts_of(sentence.frame, sentence.text, tokens))
 
     def flow(self, sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
@@ -39,12 +38,6 @@ class Sentences:
             else:
                 flow.append({"block": block, "list": bool(driver), "items": [item]})
         return flow
-
-    def _token_text(self, claim: str, policy: str) -> str:
-        try:
-            return format_claim(self._ledger[claim], policy, self._persona)
-        except (KeyError, XagentError):
-            return ""
 
 
 def tone(effect: Any) -> str:

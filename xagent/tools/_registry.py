@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from xagent.errors import ConfigurationFault, XagentError
+from xagent.errors import ConfigurationFault, InvalidCase, ModelMismatch, UsageFault
 from xagent.evidence import Artifact, Claim
 from xagent.tools._base import Context, NotApplicable, Tool
 
@@ -35,8 +35,8 @@ def registry() -> Mapping[str, Tool[Any]]:
 def run_tool(name: str, ctx: Context) -> Artifact:
     """Run one tool. What it could not do is an artifact with status `failed` or `not_applicable` that says why.
 
-    A fault of the case or the configuration (an XagentError: the user can mend it) is raised, so that no report is
-    made from evidence that its owner meant to be there.
+    A fault of the case or the configuration, which the user can mend, is raised: no report is made while evidence that
+    its owner meant to be there cannot be read.
     """
     tool = registry()[name]
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -49,7 +49,7 @@ def run_tool(name: str, ctx: Context) -> Artifact:
         status = "ok"
     except NotApplicable as reason:
         status, why = "not_applicable", str(reason)
-    except XagentError:
+    except (InvalidCase, ConfigurationFault, ModelMismatch, UsageFault):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a tool does wrong must not take the report with it
         status, why = "failed", f"{type(error).__name__}: {error}"[:500]
