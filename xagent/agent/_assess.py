@@ -48,6 +48,15 @@ _FLAGS: dict[str, tuple[str, str, str]] = {
 }
 
 
+_WARNED = {
+    "outside": "deviation.on-driver",
+    "drifted": "drift.on-driver",
+    "stale": "stale.on-driver",
+    "imputed": "imputed.on-driver",
+    "sensitive": "sensitive.on-driver",
+}
+
+
 def _exposures(ledger: Ledger, relevance: Artifact | None) -> Iterator[Claim]:
     """Share of the relevance that flagged inputs carry: sum |r_j| f_j / sum |r_j|, for every kind of flag."""
     if relevance is None or relevance.status != "ok":
@@ -71,8 +80,9 @@ def _exposures(ledger: Ledger, relevance: Artifact | None) -> Iterator[Claim]:
 
 def _findings(ledger: Ledger) -> Iterator[Finding]:
     yield from _about_the_answer(ledger)
-    yield from _about_the_drivers(ledger)
-    yield from _about_the_population(ledger)
+    drivers = list(_about_the_drivers(ledger))
+    yield from drivers
+    yield from _about_the_population(ledger, [finding.kind for finding in drivers])
     yield from _about_the_process(ledger)
     yield from _about_the_tools(ledger)
 
@@ -125,15 +135,17 @@ def _about_the_drivers(ledger: Ledger) -> Iterator[Finding]:
             yield _finding(ledger, "proxy.on-driver", "warning", always | {"proxy": f"feature.{part}.proxy_for"}, part)
 
 
-def _about_the_population(ledger: Ledger) -> Iterator[Finding]:
+def _about_the_population(ledger: Ledger, said: list[str]) -> Iterator[Finding]:
+    """What no warning about a single driver has said already; `said` holds the kinds of those warnings."""
     state = _value(ledger, "drift.state")
     if state == "cannot tell":
         yield _finding(ledger, "drift.cannot-tell", "notice", {"n": "drift.window.n"})
-    elif state == "deviation":
+    elif state == "deviation" and "drift.on-driver" not in said:
         roles = {"count": "drift.drifted.count", "features": "drift.features.count"}
         yield _finding(ledger, "drift.population", "notice", roles)
     for kind in _FLAGS:
-        if f"exposure.{kind}.share" in ledger:
+        count = _value(ledger, f"exposure.{kind}.count")
+        if isinstance(count, int) and count > said.count(_WARNED[kind]):
             roles = {"share": f"exposure.{kind}.share", "count": f"exposure.{kind}.count"}
             yield _finding(ledger, "exposure", "notice", roles, kind)
 

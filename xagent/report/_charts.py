@@ -62,10 +62,12 @@ def drivers_chart(facts: Facts, alt: str, rows: Sequence[int], *, shares: bool, 
     effects = {n: facts.number(f"relevance.driver.{n}.effect") or 0.0 for n in rows}
     most_for = max([e for e in effects.values() if e > 0], default=0.0)
     most_against = max([-e for e in effects.values() if e < 0], default=0.0)
-    labels, edge = (196.0, 44.0) if shares else (0.0, 64.0)  # names beside their bars, or above them
+    notes = {n: None if shares else _note(facts, f"relevance.driver.{n}") for n in rows}
+    beside = not any(notes.values())  # names beside their bars; above them where values have to be written too
+    labels, edge = (196.0 if beside else 0.0), (44.0 if shares else 64.0)
     unit = (WIDTH - labels - 2 * edge) / ((most_for + most_against) or 1.0)
     zero = labels + edge + most_against * unit
-    pitch, first = (24, 24) if shares else (38, 38)
+    pitch, first = (24, 24) if beside else (38, 38)
     bars = []
     for place, n in enumerate(rows):
         effect, key = effects[n], f"relevance.driver.{n}"
@@ -79,7 +81,7 @@ def drivers_chart(facts: Facts, alt: str, rows: Sequence[int], *, shares: bool, 
         bars.append(
             Bar(
                 label=Cell(fit(name.text, labels or 250, 12.5), name.claim),
-                note=None if shares else _note(facts, key),
+                note=notes[n],
                 y=_n(first + place * pitch),
                 x=_n(left),
                 width=_n(width),
@@ -90,8 +92,8 @@ def drivers_chart(facts: Facts, alt: str, rows: Sequence[int], *, shares: bool, 
                 full=name.text,
             )
         )
-    height = first + len(bars) * pitch + (0 if shares else -10)
-    lines = {"zero": _n(zero), "label": "18.5" if shares else "0"}
+    height = first + len(bars) * pitch + (0 if beside else -10)
+    lines = {"zero": _n(zero), "label": "18.5" if beside else "0"}
     return Chart("drivers", alt, _n(height), bars=bars, lines=lines, words={"target": fit(target, 165, 11.5)})
 
 

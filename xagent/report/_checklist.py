@@ -16,6 +16,7 @@ from xagent.narrative import format_claim
 from xagent.personas import Persona
 
 NOT_PROVIDED = "Not provided"
+MOST_ALIKE = 4
 FURTHER = "further entries stand in the evidence"
 _LEADING = ("metric", "value", "segment", "n", "name")
 """Keys of a record that are printed first."""
@@ -222,5 +223,13 @@ def _shows(char: str) -> bool:
 
 
 def _limited(items: Sequence[str], limit: int) -> str:
+    """Items in a row; a value that most of them share is said once, with how many share it."""
+    values = [item.partition(" = ")[2] for item in items]
+    common = max(values, key=values.count, default="")
+    if common and values.count(common) > MOST_ALIKE:
+        items = [
+            f"{common} ({values.count(common)} inputs)",
+            *(i for i, v in zip(items, values, strict=True) if v != common),
+        ]
     shown = list(items[:limit]) + ([FURTHER] if len(items) > limit else [])
     return " · ".join(shown)
