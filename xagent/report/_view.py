@@ -67,6 +67,7 @@ class View:
     @property
     def meta(self) -> list[tuple[str, Cell]]:
         found = [
+            ("Decision", self.facts.cell("decision.outcome")),
             ("Case", self.facts.cell("case.id") or Cell(self.data["case"]["id"])),
             ("About", self.facts.cell("case.subject")),
             ("Decided", self.facts.cell("case.decided_at")),
