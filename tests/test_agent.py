@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from readability import grades
 
 from xagent import Report
 from xagent._explain import explain_all
@@ -145,3 +146,9 @@ def test_the_run_record_says_what_was_asked_and_how_long_it_took() -> None:
     assert {ask["tool"] for ask in report.run["asks"]} >= {"relevance", "deviation", "drift", "telemetry", "trust"}
     assert "seconds" in json.dumps(report.run)
     assert '"seconds":' not in re.sub(r'"data":.*', "", json.dumps(report.data["manifest"]))
+
+
+@case
+def test_the_business_page_reads_easily(path: Path) -> None:
+    """Grade nine at most, over everything that the page says in sentences."""
+    assert max(grades(words(reports(path)["business_user"]))) <= 9
