@@ -85,7 +85,7 @@ def write_case(drafted: tuple[Draft, Drafted], folder: Path) -> list[Path]:
 
     draft, found = drafted
     _write_json(folder / "system.json", found.card)
-    _write_json(folder / "case.json", found.case | {"prediction": _placeholder(found.case, draft)})
+    _write_json(folder / "case.json", found.case | {"prediction": _unanswered(found.case, draft)})
     case = load_case(folder / "case.json")
     subject = load_subject(case, device="cpu")
     check_populations(case, subject)
@@ -155,7 +155,7 @@ def _drafted(draft: Draft) -> Drafted:
     return Drafted(case, card, encoder, notes)
 
 
-def _placeholder(case: Json, draft: Draft) -> Json:
+def _unanswered(case: Json, draft: Draft) -> Json:
     """A prediction that passes validation, so that the model can be loaded and asked for the real one."""
     moment = _in_utc(draft.decided_at).isoformat()
     classes = case["model"]["output"].get("classes")

@@ -78,9 +78,22 @@ def build_report(
             ledger=ledger,
             persona=persona,
             verification=data["verification"],
-            manifest=data["manifest"],
+            manifest=data["manifest"] | _wording(narrative),
         )
     return Report(Document.model_validate(data).model_dump(mode="json", by_alias=True), dict(run))
+
+
+def _wording(narrative: Narrative) -> Json:
+    """Who chose the words (AI Act Art. 50(2)): said in the checklist, derived from each sentence's author."""
+    if any(sentence.author == "llm" for sentence in narrative.sentences()):
+        return {
+            "narrator": "a language model, every sentence verified",
+            "generated_text": "some sentences were worded by a language model; their facts come from the evidence",
+        }
+    return {
+        "narrator": "fixed sentences, filled in by a program",
+        "generated_text": "no text was written by a language model; sentences are fixed and filled in by a program",
+    }
 
 
 def plain(thing: Any) -> Json:
