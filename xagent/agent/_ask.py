@@ -19,8 +19,8 @@ class Question:
 def questions(ledger: Ledger, findings: list[Finding]) -> Iterator[Question]:
     """Tools that what is known so far calls for, the most pressing first."""
     kinds = {finding.kind for finding in findings}
-    level = ledger["trust.level"].value if "trust.level" in ledger else None
-    if level in ("limited", "do not rely"):
-        yield Question("removal", f"the explanation is {level}: check its drivers by removing each of them")
-    if "near-threshold" in kinds:
-        yield Question("whatif", "the score is close to the threshold: which single change would cross it")
+    if "decision.threshold" in ledger:
+        if "near-threshold" in kinds:
+            yield Question("counterfactual", "the score is close to the threshold: which single change would cross it")
+        elif "decision.adverse" in ledger and ledger["decision.adverse"].value == "yes":
+            yield Question("counterfactual", "the outcome is adverse: which single change would have averted it")

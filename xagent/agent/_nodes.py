@@ -29,7 +29,8 @@ def plan(state: State, runtime: Runtime[Deps]) -> State:
     if "asked" in state:
         return {}
     installed = registry()
-    wanted = sorted({name for persona in runtime.context.personas for name in persona.tools} | set(installed))
+    required = {name for persona in runtime.context.personas for name in persona.tools}
+    wanted = sorted(required | {name for name, tool in installed.items() if not tool.on_request})
     asks = [{"tool": name, "why": "required by the reader and the case", "pass": 0} for name in wanted]
     return {"asked": [name for name in wanted if name in installed], "asks": asks, "passes": 0, "repairs": 0}
 

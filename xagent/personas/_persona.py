@@ -19,6 +19,7 @@ Block = Literal[
     "process",
     "method",
     "budget",
+    "variation",
     "limits",
     "next",
 ]

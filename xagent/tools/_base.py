@@ -42,11 +42,13 @@ ResultT = TypeVar("ResultT", bound=Result)
 
 
 class Tool(ABC, Generic[ResultT]):
-    """One question. `needs` names tools whose artifacts must exist (in any status) before this one runs."""
+    """One question. `needs` names tools whose artifacts must exist (in any status) before this one runs. A tool that
+    is `on_request` runs only when a persona names it or the evidence calls for it."""
 
     name: ClassVar[str]
     version: ClassVar[str] = "1"
     needs: ClassVar[tuple[str, ...]] = ()
+    on_request: ClassVar[bool] = False
     result: ClassVar[type[Result]]
 
     @abstractmethod
