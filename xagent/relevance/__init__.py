@@ -3,7 +3,13 @@
 In: a model, its inputs, a target. Out: a `Trace` with signed relevance, the `Ledger` of the score and an audit.
 """
 
-from . import _rules_conserving, _rules_linear  # noqa: F401 - importing them fills the table
+from . import (  # noqa: F401 - importing them fills the table
+    _rules_attnlrp,
+    _rules_conserving,
+    _rules_fastest,
+    _rules_gamma,
+    _rules_linear,
+)
 from ._errors import RelevanceError
 from ._ledger import Ledger
 from ._step import Step, carries

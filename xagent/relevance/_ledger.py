@@ -70,8 +70,7 @@ class Books:
         wide = gradient.float() if gradient.dtype.itemsize < 4 else gradient
         if isinstance(value, Tensor) and value.dim() == 1 and wide.dim() > 2 and self.fits(wide):
             # a bias: the gradient's sum over positions is small, the product is not
-            wide = wide.flatten(1, -2).sum(1)
-            gradient = wide
+            gradient = wide = wide.flatten(1, -2).sum(1)
         self.post(entry, torch.where(gradient == 0, 0, wide * value))
 
     def fits(self, amounts: Tensor) -> bool:

@@ -55,9 +55,10 @@ def activation(step: Step, input: Tensor, *args: Any, **kwargs: Any) -> Any:
 
 def identity_rule(x: Tensor, value: Tensor, slope: float, change: Tensor | None = None) -> Tensor:
     """`value` = f(x) elementwise, with gradient change / x and `slope` at x = 0; change = f(x) - f(0), or f(x)."""
-    change = value.detach() if change is None else change
-    ratio = torch.where(x.detach() == 0, slope, change / x.detach())
-    ratio = ratio.to(torch.promote_types(x.dtype, torch.float32))
+    with torch.no_grad():
+        change = value.detach() if change is None else change
+        wide = torch.promote_types(x.dtype, torch.float32)  # a ratio rounded to bf16 would not conserve
+        ratio = (change.to(wide) / x.detach().to(wide)).nan_to_num_(nan=slope)  # 0 / 0 only
     return carry(x, value.detach(), lambda gradient: gradient * ratio)
 
 
@@ -180,11 +181,12 @@ def _centred(
     if not carries(x) or carries(weight):
         return step.unhandled()  # type: ignore[no-any-return]
     dims = tuple(range(-len(shape), 0))
-    scale = rstd if weight is None else rstd * weight
+    kept = (weight.detach(), rstd.detach()) if weight is not None else (rstd.detach(),)
 
     def back(gradient: Tensor) -> Tensor:
-        gradient = gradient * scale
-        return gradient - gradient.mean(dims, keepdim=True)
+        gradient = gradient * kept[0]
+        gradient -= gradient.mean(dims, keepdim=True)
+        return gradient.mul_(kept[-1]) if len(kept) > 1 else gradient
 
     y = step.carry(x, value, back)
     step.book(y, bias, "biases")

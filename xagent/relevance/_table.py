@@ -6,6 +6,8 @@ registered for all of them at once by the plain name, or for one of them by the 
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -26,10 +28,15 @@ class RuleSet:
     `rules[operation]` is called as `rule(step, *args, **kwargs)` with the operation's own arguments.
     """
 
-    def __init__(self, name: str, parent: RuleSet | None = None, whole_activations: bool = False) -> None:
+    def __init__(
+        self, name: str, parent: RuleSet | None = None, whole_activations: bool | None = None, strength: float = 0.0
+    ) -> None:
         self.name = name
         self.parent = parent
-        self.whole_activations = whole_activations  # activations written out in python get the identity rule
+        inherited = parent is not None and parent.whole_activations
+        # activations written out in python get the identity rule
+        self.whole_activations = inherited if whole_activations is None else whole_activations
+        self.strength = strength  # the number in "blend:0.25"; what it means is up to the rules
         self.rules: dict[Operation, Callable[..., Any]] = {}
 
     def get(self, operation: Operation) -> Callable[..., Any] | None:
@@ -40,20 +47,37 @@ class RuleSet:
 
 # `linear` holds what plain autograd conserves already, and only books constants; every set is built on it.
 LINEAR = RuleSet("linear")
+CONSERVING = RuleSet("conserving", LINEAR, whole_activations=True)
 RULE_SETS: dict[str, RuleSet] = {
-    "conserving": RuleSet("conserving", LINEAR, whole_activations=True),
+    "conserving": CONSERVING,
+    "fastest": RuleSet("fastest", CONSERVING),
+    "attnlrp": RuleSet("attnlrp", CONSERVING, strength=0.5),
+    "gamma": RuleSet("gamma", CONSERVING, strength=0.25),
     "gradient": RuleSet("gradient", LINEAR),
 }
+RULE_SETS["z+"] = RuleSet("z+", RULE_SETS["gamma"], strength=math.inf)
+# sets with a number behind a colon: name -> the set that it belongs to, and the largest number
+FAMILIES = {"blend": ("attnlrp", 1.0), "gamma": ("gamma", math.inf)}
 
 # in-place operation -> the operation that computes the same value without touching its argument
 OUT_OF_PLACE: dict[Operation, Operation] = {}
 
 
 def rule_set(name: str) -> RuleSet:
-    """The rule set of that name. Raises UnknownRules for an unknown name."""
-    if name not in RULE_SETS:
-        raise UnknownRules(f'There are no rules called "{name}".', f"Known: {', '.join(sorted(RULE_SETS))}.")
-    return RULE_SETS[name]
+    """The rule set of that name ("conserving", "blend:0.25"). Raises UnknownRules for an unknown name."""
+    if name in RULE_SETS:
+        return RULE_SETS[name]
+    family, _, number = name.partition(":")
+    if family in FAMILIES:
+        parent, largest = FAMILIES[family]
+        with contextlib.suppress(ValueError):
+            if 0 <= float(number) <= largest:
+                return RuleSet(name, RULE_SETS[parent], strength=float(number))
+        raise UnknownRules(
+            f'"{name}" needs a number between 0 and {largest} behind the colon.', f'Say "{family}:0.25".'
+        )
+    known = [*RULE_SETS, *(f"{family}:NUMBER" for family in FAMILIES)]
+    raise UnknownRules(f'There are no rules called "{name}".', f"Known: {', '.join(sorted(known))}.")
 
 
 def register(*operations: Operation | str, rules: str = "conserving") -> Callable[[Rule], Rule]:
