@@ -77,7 +77,7 @@ def test_a_good_case_survives_a_round_trip(tmp_path: Path) -> None:
         ("prediction.decided_at", "2026-09-01T10:00:00", "prediction.decided_at"),
         ("model.output.classes", ["one"], "two classes"),
         ("model.output.classes", ["one", "one"], "differ"),
-        ("input.values", {}, "input.tabular.values"),
+        ("input.values", {}, "input.values"),
         ("input.kind", "sound", "input"),
     ],
 )

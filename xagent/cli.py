@@ -7,16 +7,20 @@ import os
 import sys
 from datetime import datetime
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from xagent import __version__
-from xagent.errors import UsageFault, XagentError
+from xagent.errors import InvalidCase, UsageFault, XagentError
 
 EXIT_CODES = """Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid case, 5 narrative could not be verified,
 6 configuration or missing component, 7 model mismatch."""
+
+MOST_SAID = 800
+"""Characters of an error that are shown; names and values of a case may be much longer."""
 
 app = typer.Typer(
     name="xagent",
@@ -41,28 +45,63 @@ class SchemaName(StrEnum):
 
 def main() -> NoReturn:
     """Run the command line; every error becomes one line on stderr and its exit code."""
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
+    code: int | None = None
     try:
-        app(standalone_mode=True)
+        code = app(standalone_mode=False)
     except XagentError as error:
         _say(f"xagent: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _say("xagent: interrupted.")
-        sys.exit(130)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except BrokenPipeError:  # whoever read the output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
+        if hasattr(error, "format_message"):  # of the parser of arguments; its base class has moved between releases
+            _say_usage(error)
+            sys.exit(2)
         if os.environ.get("XAGENT_DEBUG"):
             raise
+        if isinstance(error, OSError):
+            _say(f"xagent: {error.filename or 'The output'} failed: {error.strerror}. Check permissions and space.")
+            sys.exit(1)
         _say(f"xagent: {type(error).__name__}: {error} (set XAGENT_DEBUG=1 to see where).")
         sys.exit(1)
-    sys.exit(0)
+    if code == 130:
+        _say("xagent: interrupted.")
+    sys.exit(code or 0)
+
+
+def _say_usage(error: Any) -> None:
+    """The help when there were no arguments, else one line."""
+    if len(sys.argv) < 2:
+        error.show()
+        return
+    message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "xagent"
+    _say(f"xagent: {message}. See {command} --help.")
+
+
+def _stdin() -> str:
+    if sys.stdin is None:
+        raise InvalidCase("There is no standard input.", "Give the path of a case.json.")
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        raise InvalidCase("Standard input is not UTF-8 text.", "Give UTF-8 JSON.") from None
 
 
 def _say(line: str) -> None:
     """One line on stderr; line breaks and control characters of untrusted text are shown, not obeyed."""
-    print("".join(c if c.isprintable() else " " for c in line), file=sys.stderr)
+    plain = "".join(c if c.isprintable() else " " for c in line)
+    if len(plain) > MOST_SAID:
+        plain = f"{plain[: MOST_SAID - 300]} … {plain[-300:]}"
+    print(plain, file=sys.stderr)
 
 
 def _version(wanted: bool) -> None:
@@ -121,7 +160,7 @@ def explain(
     from xagent.case import load_case
 
     for source in cases:
-        stdin = sys.stdin.read() if source == "-" else None
+        stdin = _stdin() if source == "-" else None
         case = load_case(source, allow_outside=settings.allow_outside, stdin=stdin)
         with Lines(case.id, quiet=quiet) as lines:
             reports = explain_all(case, names, settings, lines.tool)

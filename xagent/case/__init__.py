@@ -5,6 +5,7 @@ In: `case.json` and `system.json`, untrusted. Out: frozen, validated models whos
 
 from xagent.case._card import FeatureCard, SystemCard
 from xagent.case._case import (
+    LARGEST,
     Case,
     ImageInput,
     ModelReference,
@@ -20,6 +21,7 @@ from xagent.case._load import load_card, load_case, resolve_file, sha256_of
 from xagent.case._table import read_table
 
 __all__ = [
+    "LARGEST",
     "Case",
     "FeatureCard",
     "ImageInput",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from xagent.case._case import Frozen, Scalar, ShortText
+from xagent.case._case import Frozen, Moment, Scalar, ShortText
 
 
 class Party(Frozen):
@@ -54,7 +54,7 @@ class Validation(Frozen):
     """State of the model's validation."""
 
     status: ShortText | None = None
-    date: AwareDatetime | None = None
+    date: Moment | None = None
     open_findings: tuple[ShortText, ...] = ()
     conditions: ShortText | None = None
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    model_validator,
+)
 
 Scalar = bool | int | float | str | None
 
@@ -15,6 +24,21 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+LARGEST = 1e30
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+"""A number that sums and differences cannot push out of the range of doubles."""
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time lies outside the years 1 to 9999 in UTC") from None
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time with a zone."""
 
 
 class Frozen(BaseModel):
@@ -109,13 +133,13 @@ class RecordedPrediction(Frozen):
     """
 
     label: ShortText | None = None
-    score: float
+    score: Number
     scale: Literal["probability", "logit", "value"] = "probability"
     target: ShortText | None = None
-    threshold: float | None = None
+    threshold: Number | None = None
     decision: ShortText | None = None
     adverse: bool | None = None
-    decided_at: AwareDatetime
+    decided_at: Moment
     tolerance: float = Field(default=1e-4, gt=0, le=1)
     """Largest absolute difference, in units of the score, at which the prediction counts as reproduced."""
 
@@ -136,8 +160,8 @@ class Window(Frozen):
     path: RelativePath
     name: ShortText = "recent inputs"
     sha256: Sha256 | None = None
-    start: AwareDatetime | None = None
-    end: AwareDatetime | None = None
+    start: Moment | None = None
+    end: Moment | None = None
 
 
 class TelemetrySource(Frozen):

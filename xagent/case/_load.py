@@ -48,16 +48,17 @@ def resolve_file(case: Case, relative: str, field: str) -> Path:
         exists = path.exists()
     except (OSError, ValueError) as error:
         raise InvalidCase(
-            f"{field}: {relative!r} is not a usable path ({error}).", "Give a path inside the folder of the case."
+            f"{field}: {_short(relative)} is not a usable path ({getattr(error, 'strerror', None) or error}).",
+            "Give a path inside the folder of the case.",
         ) from error
     if not case.allow_outside and not path.is_relative_to(root):
         raise InvalidCase(
-            f"{field}: {relative!r} leaves the folder of the case.",
+            f"{field}: {_short(relative)} leaves the folder of the case.",
             "Move the file into that folder, or pass --allow-outside if you trust this case.",
         )
     if not exists:
         raise InvalidCase(
-            f"{field}: there is no file {relative!r} beside the case.",
+            f"{field}: there is no file {_short(relative)} beside the case.",
             "Check the path; it is relative to the case file.",
         )
     return path
@@ -72,6 +73,10 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 120 else f"{text[:100]}…")
+
+
 def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
@@ -79,15 +84,16 @@ def _text_of(path: Path) -> str:
                 f"{path.name} is larger than {MAX_JSON_BYTES // 2**20} MiB.",
                 "Keep tables and images in files of their own.",
             )
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InvalidCase(f"There is no file {path}.", "Check the path.") from None
     except IsADirectoryError:
-        raise InvalidCase(f"{path} is a folder.", "Name the case.json inside it.") from None
+        raise InvalidCase(f"{path} is a folder.", "Name the JSON file itself.") from None
     except UnicodeDecodeError:
         raise InvalidCase(f"{path.name} is not UTF-8 text.", "Save it as UTF-8 JSON.") from None
-    except OSError as error:
-        raise InvalidCase(f"{path} cannot be read ({error.strerror}).", "Check the path and its permissions.") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InvalidCase(f"{path} cannot be read ({why}).", "Check the path and its permissions.") from None
 
 
 def _json_of(text: str, name: str) -> Any:
@@ -101,7 +107,8 @@ def _json_of(text: str, name: str) -> Any:
     except RecursionError:
         raise InvalidCase(f"{name} is nested too deeply.", "A case needs no more than a few levels.") from None
     except ValueError as error:
-        raise InvalidCase(f"{name}: {error}.", "Mend the file there.") from None
+        said = "a number in it has thousands of digits" if "int_max_str_digits" in str(error) else error
+        raise InvalidCase(f"{name}: {said}.", "Mend the file there.") from None
 
 
 def _refuse_constant(constant: str) -> float:
@@ -124,14 +131,31 @@ def _validated(model: type[_Model], data: Any, name: str) -> _Model:
         raise InvalidCase(*_sentence(error, name)) from None
 
 
+_SCALARS = ("bool", "int", "float", "str")
+_KINDS = ("tabular", "text", "image")
+_MEND = "Correct that value."
+
+
+def _places(loc: tuple[str | int, ...]) -> list[str]:
+    """Where a problem is, without the branches of a choice that are no keys of the file."""
+    parts = [str(part) for part in loc]
+    if parts[:1] == ["input"] and parts[1:2] and parts[1] in _KINDS:
+        del parts[1]
+    if loc and loc[-1] in _SCALARS:
+        del parts[-1]
+    return parts
+
+
 def _sentence(error: ValidationError, name: str) -> tuple[str, str]:
     """First problem of a validation, as one sentence and its mend."""
     first = error.errors(include_url=False, include_context=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or "the top level"
+    field = ".".join(_places(first["loc"])) or "the top level"
+    if first["loc"] and first["loc"][-1] in _SCALARS:
+        return f"{name}: {field}: this is neither text, a number of usual size, true, false nor null.", _MEND
     if first["type"] == "extra_forbidden":
         return f"{name}: unknown key {field!r}.", "Remove it or correct its spelling; `xagent schema` lists the keys."
     if first["type"] == "missing":
         return f"{name}: {field!r} is missing.", "Add it; `xagent schema` says what it means."
     more = len(error.errors()) - 1
     tail = f" ({more} more problem{'s' if more > 1 else ''})" if more else ""
-    return f"{name}: {field}: {first['msg'].removeprefix('Value error, ')}.{tail}", "Correct that value."
+    return f"{name}: {field}: {first['msg'].removeprefix('Value error, ')}.{tail}", _MEND

@@ -27,7 +27,10 @@ def read_table(path: Path, field: str) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         if path.suffix == ".csv":
-            return pd.read_csv(path, keep_default_na=False, na_values=["", "NaN", "nan"])
+            frame = pd.read_csv(path, keep_default_na=False, na_values=["", "NaN", "nan"])
+            if any(str(name).endswith(".1") for name in frame.columns):  # how a name that stands twice comes back
+                _refuse_twice(pd.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).iloc[0], field)
+            return frame
     except ImportError as error:
         raise InvalidCase(f"{field}: Parquet needs pyarrow.", "pip install pyarrow, or give a CSV file.") from error
     except (ValueError, OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -35,3 +38,9 @@ def read_table(path: Path, field: str) -> pd.DataFrame:
             f"{field}: {path.name} cannot be read as a table ({error}).", "Give a CSV with a header line."
         ) from error
     raise InvalidCase(f"{field}: {path.name} is neither .csv nor .parquet.", "Give a CSV with a header line.")
+
+
+def _refuse_twice(header: pd.Series[str], field: str) -> None:
+    again = header[header.duplicated() & (header != "")]
+    if len(again):
+        raise InvalidCase(f"{field}: the column {str(again.iloc[0])[:80]!r} stands twice.", "Keep one of them.")

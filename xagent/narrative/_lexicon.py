@@ -16,11 +16,12 @@ from xagent.evidence import Claim
 
 @dataclass(frozen=True)
 class State:
-    """What must hold for a phrase. values, over, up_to, any: of the claim; absent: the claim is not in the ledger."""
+    """What must hold for a phrase. values, over, under, up_to, any: of the claim; absent: the ledger has it not."""
 
     claim: str
     values: tuple[str, ...] = ()
     over: float | None = None
+    under: float | None = None
     up_to: float | None = None
     any: bool = False
     absent: bool = False
@@ -33,6 +34,8 @@ class State:
         value = {True: "yes", False: "no"}[claim.value] if isinstance(claim.value, bool) else claim.value
         if self.over is not None:
             return isinstance(value, int | float) and value > self.over
+        if self.under is not None:
+            return isinstance(value, int | float) and value < self.under
         if self.up_to is not None:
             return isinstance(value, int | float) and value <= self.up_to
         return self.any or str(value) in self.values
@@ -67,7 +70,7 @@ def lexicon() -> Lexicon:
         refused[kind] = [*phrases, *(w.replace("-", " ") for w in data["guarded"][kind].split())]
     states: dict[str, list[State]] = {}
     for item in stated["state"]:
-        rule = {key: item[key] for key in ("over", "up_to", "any", "absent") if key in item}
+        rule = {key: item[key] for key in ("over", "under", "up_to", "any", "absent") if key in item}
         for phrase in item["phrases"]:
             states.setdefault(fold(phrase), []).append(State(item["claim"], tuple(item.get("values", ())), **rule))
     roles = dict(_role(line) for line in data["bind"]["roles"].strip().splitlines())

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from errno import EISDIR
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,9 @@ class Report:
 def _write_all(folder: Path, contents: list[tuple[str, bytes]]) -> list[Path]:
     """Write every file under a temporary name, then rename all of them; on failure no temporary file stays."""
     staged: list[tuple[Path, Path]] = []
+    for name, _ in contents:
+        if (folder / name).is_dir():  # found before the first rename, so that no part of the report is replaced
+            raise IsADirectoryError(EISDIR, f"{name} is a folder")
     try:
         for name, content in contents:
             handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)

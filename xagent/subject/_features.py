@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from xagent.case import LARGEST
 from xagent.subject._spec import Spec
 
-LARGEST = 1e30
 Level = bool | int | str
 Name = Annotated[str, Field(min_length=1, max_length=500)]
 Levels = Annotated[tuple[Level, ...], Field(min_length=1, max_length=10_000)]

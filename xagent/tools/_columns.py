@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xagent.case import FeatureCard
+from xagent.case import LARGEST, FeatureCard
 from xagent.errors import InvalidCase
 
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ def column_of(name: str, values: Sequence[Any] | pd.Series[Any], shape: Shape, s
         return Column(name, shape.kind, array)
     numbers, unreadable = _days(values) if shape.kind == "date" else _numbers(values)
     if strict is not None and unreadable:
+        wanted = "date" if shape.kind == "date" else "number"
         raise InvalidCase(
-            f"{strict.format(name)} holds something that is not a {'date' if shape.kind == 'date' else 'number'}"
-            f" (row {min(unreadable) + 1}).",
-            "Correct the value, or state the feature's kind in the system card.",
+            f"{strict.format(name)} holds something that is not a {wanted} (row {min(unreadable) + 1}).",
+            f"Correct the value (numbers go up to {LARGEST:g}), or state the feature's kind in the system card.",
         )
     return Column(name, shape.kind, numbers, unreadable)
 
@@ -154,13 +154,16 @@ def _days(values: Sequence[Any] | pd.Series[Any]) -> tuple[NDArray[np.float64], 
     import pandas as pd
 
     series = pd.Series(values, dtype=object) if not isinstance(values, pd.Series) else values
+    if series.dtype.kind not in "M":  # a number is a date only where it is written like one: 20260914
+        series = series.map(lambda v: str(v) if _is_number(v) else v, na_action="ignore")
     times = pd.to_datetime(series, errors="coerce", utc=True, format="ISO8601")
     seconds = (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
     return _checked(seconds.to_numpy(dtype=np.float64, na_value=np.nan) / 86_400, series)
 
 
 def _checked(numbers: NDArray[np.float64], series: pd.Series[Any]) -> tuple[NDArray[np.float64], frozenset[int]]:
-    """NaN for everything that is not finite, and where something stood that was not read."""
-    lost = ~np.isfinite(numbers) & ~series.isna().to_numpy()
-    numbers = np.where(np.isfinite(numbers), numbers, np.nan)
+    """NaN for everything that is not a number of usable size, and where something stood that was not read."""
+    usable = np.abs(numbers) <= LARGEST
+    lost = ~usable & ~series.isna().to_numpy()
+    numbers = np.where(usable, numbers, np.nan)
     return numbers, frozenset(int(i) for i in np.flatnonzero(lost))

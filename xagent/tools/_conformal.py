@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xagent.case import LARGEST
 from xagent.tools._columns import Column
 from xagent.tools._population import Rows
 
@@ -99,7 +100,8 @@ def _number_tails(known: NDArray[np.float64], asked: NDArray[np.float64]) -> tup
     beyond = np.maximum(0.0, np.maximum(ordered[0] - asked, asked - ordered[-1]))
     central = float(np.subtract(*np.quantile(ordered, [0.99, 0.01])))
     unit = central or float(ordered[-1] - ordered[0]) or max(abs(float(ordered[0])), 1.0)
-    return p, beyond / unit
+    with np.errstate(over="ignore"):  # a spread may be as small as a double can be
+        return p, np.minimum(beyond / unit, LARGEST)
 
 
 def _level_tails(known: NDArray[np.object_], asked: NDArray[np.object_]) -> tuple[Floats, Floats]:
