@@ -1,4 +1,4 @@
-"""Cost of a trace in multiples of a plain forward and gradient: `python benchmarks/relevance/cost.py [rounds] [rules ...]`.
+"""Cost of a trace in multiples of a plain forward and gradient: `python benchmarks/relevance/cost.py [rounds] [rules]`.
 
 One thread, process time, methods interleaved, the fastest of all rounds; only the ratios mean anything. The plain
 forward and gradient has frozen parameters too and differentiates the same score with respect to the same embeddings.

@@ -15,12 +15,14 @@ from ._ledger import Ledger
 from ._step import Step, carries
 from ._table import RULE_SETS, RuleSet, register
 from ._target import Target
-from ._tracer import Trace, Tracer
+from ._trace import Removal, Trace
+from ._tracer import Tracer
 
 __all__ = [
     "RULE_SETS",
     "Ledger",
     "RelevanceError",
+    "Removal",
     "RuleSet",
     "Step",
     "Target",

@@ -7,7 +7,7 @@ turns out, on a few probes, to work element by element with f(0) = 0 gets the id
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -21,21 +21,24 @@ _PROBED: dict[tuple[type[nn.Module], str], float | None] = {}
 
 
 @contextlib.contextmanager
-def whole_activations(model: nn.Module) -> Iterator[None]:
-    """Trace every composite activation module of `model` as one operation; hooks only, removed on exit."""
+def whole_activations(model: nn.Module, noted: Callable[[Tensor], object]) -> Iterator[None]:
+    """Trace every composite activation module of `model` as one operation; its result is `noted`.
+
+    Hooks only, removed on exit.
+    """
     handles = []
     try:
         for module in model.modules():
             slope = slope_at_zero(module)
             if slope is not None:
-                handles += _attach(module, slope)
+                handles += _attach(module, slope, noted)
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _attach(module: nn.Module, slope: float) -> list[Any]:
+def _attach(module: nn.Module, slope: float, noted: Callable[[Tensor], object]) -> list[Any]:
     entered: list[Tensor] = []
 
     def before(_module: nn.Module, args: tuple[Any, ...]) -> Any:
@@ -45,7 +48,11 @@ def _attach(module: nn.Module, slope: float) -> list[Any]:
         return (args[0].detach().clone(),)
 
     def after(_module: nn.Module, _args: tuple[Any, ...], value: Tensor) -> Any:
-        return identity_rule(entered.pop(), value, slope) if entered else None
+        if not entered:
+            return None
+        y = identity_rule(entered.pop(), value, slope)
+        noted(y)
+        return y
 
     return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
 

@@ -67,11 +67,15 @@ class Books:
 
     def add(self, entry: str, gradient: Tensor, value: Tensor | float) -> None:
         """Book <gradient, value>; value broadcasts against gradient. Masked infinities without gradient count zero."""
+        self.entries.setdefault(entry, []).append(self.amount(gradient, value))
+
+    def amount(self, gradient: Tensor, value: Tensor | float) -> Tensor:
+        """<gradient, value> of every sample, (batch,)."""
         wide = gradient.float() if gradient.dtype.itemsize < 4 else gradient
         if isinstance(value, Tensor) and value.dim() == 1 and wide.dim() > 2 and self.fits(wide):
             # a bias: the gradient's sum over positions is small, the product is not
             gradient = wide = wide.flatten(1, -2).sum(1)
-        self.post(entry, torch.where(gradient == 0, 0, wide * value))
+        return self.per_sample(torch.where(gradient == 0, 0, wide * value))
 
     def fits(self, amounts: Tensor) -> bool:
         """Whether the first dimension is the batch."""
@@ -91,8 +95,11 @@ class Books:
 
     def total(self, entry: str) -> Tensor:
         """One entry (batch,), float64 on the CPU; zero where nothing was booked."""
-        nothing = torch.zeros(self.batch, dtype=torch.float64)
-        return sum((part.cpu().double() for part in self.entries.get(entry, [])), nothing)
+        parts = self.entries.get(entry)
+        if not parts:
+            return torch.zeros(self.batch, dtype=torch.float64)
+        device = parts[0].device  # one transfer for all, and one for every other device
+        return torch.stack([part.to(device) for part in parts]).sum(0).cpu().double()
 
     def closed(self) -> dict[str, Tensor]:
         """All entries of the ledger."""

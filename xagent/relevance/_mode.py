@@ -18,6 +18,7 @@ from ._errors import RelevanceError
 from ._ledger import Books
 from ._step import Step, carries
 from ._table import OUT_OF_PLACE, RuleSet, spellings
+from ._watch import Watch
 
 EMBEDDINGS = frozenset(spellings("embedding") + spellings("embedding_bag"))
 
@@ -37,6 +38,8 @@ class TraceMode(TorchFunctionMode):
         self.books = Books()
         self.audit: dict[str, int] = {}
         self.marks: Any = WeakTensorKeyDictionary()  # tensor -> note
+        self.watch: Watch | None = None  # who wants to see the operations
+        self._watched: dict[int, list[list[Tensor]]] = {}  # by storage: values that must outlive overwriting
         self.finished = False
 
     def __torch_function__(
@@ -63,11 +66,29 @@ class TraceMode(TorchFunctionMode):
                     return opened(operation)(*args, **kwargs)
             rule = _in_place_unhandled if _ends_in_place(operation) else _unhandled
         if not in_place:
-            return rule(Step(self, plain, args, kwargs), *args, **kwargs)
+            if self._watched and args and _overwrites(operation):
+                self._rescue(args[0])
+            y = rule(Step(self, plain, args, kwargs), *args, **kwargs)
+            if self.watch is not None:
+                self.watch.seen(plain, args, y)
+            return y
         target = args[0]
+        self._rescue(target)
         args = (target.clone(), *args[1:])
         target.copy_(rule(Step(self, plain, args, kwargs), *args, **kwargs))
         return target
+
+    def watched(self, x: Tensor) -> list[Tensor]:
+        """The value of x as it is now, in a cell; copied only if the model overwrites it."""
+        cell = [x.detach()]
+        self._watched.setdefault(x.untyped_storage().data_ptr(), []).append(cell)
+        return cell
+
+    def _rescue(self, target: Any) -> None:
+        """`target` is about to be overwritten: keep what is still needed of its storage."""
+        if self._watched and isinstance(target, Tensor):
+            for cell in self._watched.pop(target.untyped_storage().data_ptr(), []):
+                cell[0] = cell[0].clone()
 
     def _constant(self, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any], leaves: list[Tensor]) -> Any:
         """An operation on constants; what it makes of positions is still a position."""
@@ -136,6 +157,11 @@ def _in_place_unhandled(step: Step, *args: Any, **kwargs: Any) -> Any:
 
     args[0].copy_(Step(step.mode, on_a_copy, args, kwargs).unhandled())
     return args[0]
+
+
+@lru_cache(maxsize=4096)
+def _overwrites(operation: Callable[..., Any]) -> bool:
+    return _ends_in_place(operation) or getattr(operation, "__name__", "") == "__setitem__"
 
 
 def _ends_in_place(operation: Callable[..., Any]) -> bool:

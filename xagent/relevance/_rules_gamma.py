@@ -2,8 +2,8 @@
 
 With contributions x_i w_ij of which p_j > 0 is the positive sum and n_j < 0 the negative one (z = p + n, the bias
 included), an output z_j > 0 hands its relevance on by x w + gamma (x w)+, an output z_j < 0 by x w + gamma (x w)-
-(Montavon et al. 2019; for inputs of either sign: Andeol et al. 2021). `z+` is the limit of a large gamma (the z+ rule of
-Montavon et al. 2017 for z > 0). Everything else is `conserving`.
+(Montavon et al. 2019; for inputs of either sign: Andeol et al. 2021). `z+` is the limit of a large gamma (for z > 0 the
+z+ rule of Montavon et al. 2017). Everything else is `conserving`.
 
 The efficient form: with m = |x| |w| and s = sign(z) the denominator is d = (1 + gamma/2) z + gamma/2 s m, so one
 more product suffices forwards, and backwards R = x ((1 + gamma/2) w^T g z/d + gamma/2 sign(x) |w|^T s g z/d).

@@ -20,14 +20,14 @@ SHAPES = (
     "broadcast_to chunk split split_with_sizes tensor_split unbind select slice narrow index_select gather take "
     "take_along_dim masked_select getitem index roll flip fliplr flipud rot90 diagonal diag diag_embed tril triu "
     "unfold im2col fold col2im pixel_shuffle pixel_unshuffle to type _to_copy float double half bfloat16 cpu cuda "
-    "dropout dropout1d dropout2d dropout3d feature_dropout alpha_dropout "
-    "embedding embedding_bag ravel iter as_strided channel_shuffle type_as view_copy expand_copy permute_copy hsplit vsplit dsplit"
+    "dropout dropout1d dropout2d dropout3d feature_dropout alpha_dropout embedding embedding_bag ravel iter as_strided "
+    "channel_shuffle type_as view_copy expand_copy permute_copy hsplit vsplit dsplit"
 )
 LINEAR = (
-    "neg negative sum mean nansum nanmean cumsum trace diff native_dropout avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
-    "adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d upsample_nearest1d upsample_nearest2d "
-    "upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d "
-    "positive sum_to_size real"
+    "neg negative sum mean nansum nanmean cumsum trace diff native_dropout avg_pool1d avg_pool2d avg_pool3d "
+    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d "
+    "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
+    "upsample_trilinear3d upsample_bicubic2d positive sum_to_size real"
 )
 HOMOGENEOUS = (
     "relu leaky_relu prelu rrelu abs absolute norm vector_norm linalg_vector_norm max_pool1d max_pool2d max_pool3d "

@@ -32,10 +32,10 @@ class RuleSet:
         self, name: str, parent: RuleSet | None = None, whole_activations: bool | None = None, strength: float = 0.0
     ) -> None:
         self.name = name
-        self.parent = parent
+        self.parent: RuleSet | None = parent
         inherited = parent is not None and parent.whole_activations
         # activations written out in python get the identity rule
-        self.whole_activations = inherited if whole_activations is None else whole_activations
+        self.whole_activations: bool = inherited if whole_activations is None else whole_activations
         self.strength = strength  # the number in "blend:0.25"; what it means is up to the rules
         self.rules: dict[Operation, Callable[..., Any]] = {}
 
@@ -73,9 +73,7 @@ def rule_set(name: str) -> RuleSet:
         with contextlib.suppress(ValueError):
             if 0 <= float(number) <= largest:
                 return RuleSet(name, RULE_SETS[parent], strength=float(number))
-        raise UnknownRules(
-            f'"{name}" needs a number between 0 and {largest} behind the colon.', f'Say "{family}:0.25".'
-        )
+        raise UnknownRules(f'"{name}" needs a number from 0 to {largest} behind the colon.', f'Say "{family}:0.25".')
     known = [*RULE_SETS, *(f"{family}:NUMBER" for family in FAMILIES)]
     raise UnknownRules(f'There are no rules called "{name}".', f"Known: {', '.join(sorted(known))}.")
 

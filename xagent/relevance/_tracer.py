@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from ._activations import whole_activations
+from ._check import all_called, check, floating, suspect
 from ._errors import RelevanceError
-from ._ledger import ENTRIES, Books, Ledger, adds_up, balance
+from ._ledger import Books, adds_up, balance
 from ._mode import TraceMode, opened
+from ._output import first_tensor
+from ._rules_conserving import ACTIVATIONS
 from ._step import carries
 from ._table import rule_set
 from ._target import Target
+from ._trace import Trace, joined, without
+from ._watch import Watch, frozen, substituted
+
+__all__ = ["Trace", "Tracer", "first_tensor", "frozen"]
 
 Forward = Callable[[dict[str, Any]], Any]
 
@@ -28,39 +35,37 @@ Forward = Callable[[dict[str, Any]], Any]
 _LOCKS: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
 _LOCKS_LOCK = threading.Lock()
 
+_HIDDEN = frozenset(ACTIVATIONS.split()) | {"relu", "leaky_relu", "prelu"}
+
 
 @dataclass(frozen=True)
-class Trace:
-    """The relevance of the inputs of one forward, and its account.
+class _Asked:
+    """A question: the arguments of `Tracer.trace` without the inputs."""
 
-    relevance: by input name, signed, shape and dtype of the input: (x - baseline) * gradient.
-    score: (batch,), the explained score in the model's dtype.
-    ledger: where the score went, see `Ledger`.
-    layers: by module name, (batch,) float64: relevance in the module's output, summed over its calls.
-    audit: operations without a rule that relevance went through, with their number of calls. "unseen" stands for an
-        operation that is no torch function (an `autograd.Function`, a kernel): then the ledger does not add up.
-    status: "exact" if every operation had a rule, else "audited".
-    """
+    of: tuple[str, ...]
+    target: Target
+    baseline: dict[str, Tensor]
+    layers: bool
+    heads: bool
+    neurons: bool
 
-    relevance: dict[str, Tensor]
-    score: Tensor
-    ledger: Ledger
-    layers: dict[str, Tensor]
-    audit: dict[str, int]
-    status: Literal["exact", "audited"]
+    def row(self, i: int, batch: int) -> _Asked:
+        return dataclasses.replace(self, baseline=_row(self.baseline, i, batch))
 
 
 class Tracer:
     """Traces the score of a model back to its inputs.
 
     model: an `nn.Module` in evaluation mode, or the module of a loaded `torch.export` program. float32, float64, bf16.
-    rules: the name of a rule set: "conserving" (nothing is lost) or "gradient" (torch's own gradient times input).
+        A compiled module is traced as the module that was compiled.
+    rules: the name of a rule set: "conserving" (nothing is lost), "fastest", "attnlrp", "blend:0.25", "gamma",
+        "gamma:0.25", "z+", or "gradient" (torch's own gradient times input). See docs/rules.md.
     forward: called with the inputs by name, returns (batch, columns); by default the model itself, whose output may be
-        a tensor, a tuple or mapping with the tensor first, or have `.logits`.
+        a tensor, a tuple, mapping or dataclass with the tensor first, or have `logits`.
     """
 
     def __init__(self, model: nn.Module, rules: str = "conserving", forward: Forward | None = None) -> None:
-        self.model = model
+        self.model: nn.Module = getattr(model, "_orig_mod", model)
         self.rules = rule_set(rules)
         self.forward: Forward = forward or self._call
 
@@ -71,84 +76,114 @@ class Tracer:
         target: Target,
         baseline: Mapping[str, Tensor] | None = None,
         layers: bool = False,
+        heads: bool = False,
+        neurons: bool = False,
     ) -> Trace:
-        """Explain `target` of model(inputs) by the inputs named in `of` (floating point, batch first).
+        """Explain `target` of model(inputs) by what is named in `of` (floating point, batch first).
+
+        of: names of inputs, or of modules ("embeddings.word_embeddings"): what the module returns is explained then,
+            and relevance ends there. Its further calls in the same forward have the names "module#2" and so on.
+        layers, heads, neurons: also record the relevance inside the model; no further gradient is taken.
 
         Raises RelevanceError (a ValueError) for an input that is missing or holds integers, a target that the output
-        does not have, and a score that is not finite.
+        does not have, and a score or relevance that is not finite.
         """
-        _check(self.model, inputs, of, baseline or {})
+        check(self.model, inputs, of, baseline or {})
+        asked = _Asked(tuple(of), target, dict(baseline or {}), layers, heads, neurons)
         with _lock(self.model):
-            trace, uneven = self._once(inputs, of, target, baseline or {}, layers)
+            trace, uneven = self._once(inputs, asked)
             batch = len(trace.score)
             folded = batch > 1 and (uneven or not adds_up(trace.ledger, trace.score.dtype))
-            if folded and all(inputs[name].shape[0] == batch for name in of):
-                return self._singly(batch, inputs, of, target, baseline or {}, layers)
+            if folded and all(x.shape[:1] == (batch,) for x in trace.relevance.values()):
+                parts = [self._once(_row(inputs, i, batch), asked.row(i, batch))[0] for i in range(batch)]
+                trace = dataclasses.replace(joined(parts), remove=trace.remove)
+        if not bool(torch.isfinite(trace.ledger.inputs).all()):
+            raise RelevanceError("The relevance is not finite (NaN or infinite).", suspect(self.model))
         return trace
 
-    def _once(
-        self, inputs: Mapping[str, Any], of: Sequence[str], target: Target, baseline: Mapping[str, Tensor], layers: bool
-    ) -> tuple[Trace, bool]:
+    def _once(self, inputs: Mapping[str, Any], asked: _Asked) -> tuple[Trace, bool]:
         mode = TraceMode(self.rules)
-        whole = whole_activations(self.model) if self.rules.whole_activations else contextlib.nullcontext()
+        watch = Watch(mode, asked.layers, asked.heads, asked.neurons, _HIDDEN)
+        mode.watch = watch if asked.heads or asked.neurons else None
+
+        def noted(y: Tensor) -> None:
+            mode.note(y, "activation")
+            watch.hidden(y)
+
+        leaves: dict[str, Tensor] = {}
+
+        def enter(name: str, x: Tensor) -> Tensor:
+            leaves[name] = floating(name, x).detach().clone().requires_grad_()
+            return leaves[name].clone()  # a copy goes in, because a model may overwrite its input in place
+
+        modules = [name for name in asked.of if name not in inputs]
+        whole = whole_activations(self.model, noted) if self.rules.whole_activations else contextlib.nullcontext()
         with torch.inference_mode(False), torch.enable_grad(), frozen(self.model), whole:
-            leaves = {name: inputs[name].detach().clone().requires_grad_() for name in of}
-            with recorded(self.model, mode.books, layers) as sums, mode:
-                # a copy goes in, because a model may overwrite its input in place
-                output = first_tensor(self.forward({**inputs, **{n: x.clone() for n, x in leaves.items()}}))
-            score = target.score(output)
+            with substituted(self.model, modules, enter), watch.attached(self.model), mode:
+                given = {name: enter(name, inputs[name]) for name in asked.of if name in inputs}
+                output = self.forward({**inputs, **given})
+            all_called(modules, leaves)
+            score, linear = asked.target.linearised(output)
             if not bool(torch.isfinite(score).all()):
-                raise RelevanceError("The explained score is not finite (NaN or infinite).", "Check the input values.")
+                raise RelevanceError("The explained score is not finite (NaN or infinite).", suspect(self.model))
             mode.books.batch = len(score)
+            if score is not linear:
+                mode.books.post(asked.target.entry, score.double() - linear.detach().double())
             gradients: Sequence[Tensor | None] = [None] * len(leaves)
-            if carries(score):
-                seed = score.sum()
+            if carries(linear):
+                seed = linear.sum()
                 seed.register_hook(mode.finish)  # type: ignore[no-untyped-call]
                 with mode:  # to notice a forward that is recomputed now
                     gradients = opened(torch.autograd.grad)(seed, list(leaves.values()), allow_unused=True)
             else:
-                mode.books.post(mode.origin(output), score)
-        relevance: dict[str, Tensor] = {}
-        for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
-            x = leaf.detach()
-            if gradient is None:
-                relevance[name] = torch.zeros_like(x)
-                continue
-            reference = baseline[name].to(x).expand_as(x) if name in baseline else None
-            relevance[name] = (x if reference is None else x - reference) * gradient
-            mode.books.post("inputs", relevance[name])
-            if reference is not None:
-                mode.books.post("baseline", reference * gradient)
-        score = score.detach()
+                mode.books.post(mode.origin(first_tensor(output)), linear)
+        by_leaf = zip(leaves.items(), gradients, strict=True)
+        relevance = {name: _relevance(mode.books, x, g, asked.baseline.get(name)) for (name, x), g in by_leaf}
+        return self._closed(inputs, asked, mode, watch, score.detach(), leaves, relevance), mode.books.uneven
+
+    def _closed(
+        self,
+        inputs: Mapping[str, Any],
+        asked: _Asked,
+        mode: TraceMode,
+        watch: Watch,
+        score: Tensor,
+        leaves: dict[str, Tensor],
+        relevance: dict[str, Tensor],
+    ) -> Trace:
+        """The account of a finished gradient."""
         ledger = balance(mode.books.closed(), score.cpu().double())
         if not mode.books.uneven and not adds_up(ledger, score.dtype):
             mode.audit["unseen"] = 1
-        status: Literal["exact", "audited"] = "audited" if mode.audit else "exact"
-        by_layer = {name: mode.books.total(f"layer:{name}") for name in sums}
-        trace = Trace(relevance, score, ledger, by_layer, dict(sorted(mode.audit.items())), status)
-        return trace, mode.books.uneven
 
-    def _singly(self, batch: int, inputs: Mapping[str, Any], *rest: Any) -> Trace:
-        """Sample by sample, for models that fold the batch into another dimension; exact, a gradient per sample."""
-        of, target, baseline, layers = rest
+        def remove(name: str, index: Tensor) -> Tensor:
+            changed = without(leaves[name].detach(), asked.baseline.get(name), index)
+            return score.unsqueeze(1) - self._repeated(inputs, asked, name, changed, len(score)).view(index.shape)
 
-        def row(values: Mapping[str, Any], i: int) -> dict[str, Any]:
-            return {
-                name: x[i : i + 1] if isinstance(x, Tensor) and x.dim() and x.shape[0] == batch else x
-                for name, x in values.items()
-            }
-
-        parts = [self._once(row(inputs, i), of, target, row(baseline, i), layers)[0] for i in range(batch)]
-        account = {name: torch.cat([getattr(part.ledger, name) for part in parts]) for name in ENTRIES}
-        score = torch.cat([part.score for part in parts])
         return Trace(
-            {name: torch.cat([part.relevance[name] for part in parts]) for name in of},
+            relevance,
             score,
-            balance(account, score.cpu().double()),
-            {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers},
-            parts[0].audit,
-            parts[0].status,
+            ledger,
+            {name: mode.books.total(f"layer:{name}") for name in watch.names},
+            dict(sorted(mode.audit.items())),
+            "audited" if mode.audit else "exact",
+            watch.reached("heads"),
+            watch.reached("neurons"),
+            remove,
         )
+
+    def _repeated(self, inputs: Mapping[str, Any], asked: _Asked, name: str, x: Tensor, batch: int) -> Tensor:
+        """The scores with x (times * batch, ...) in the place of `name`; every other input is repeated."""
+        times = len(x) // batch
+        many = {
+            key: v.repeat_interleave(times, 0) if isinstance(v, Tensor) and v.shape[:1] == (batch,) else v
+            for key, v in inputs.items()
+        }
+        modules = [] if name in inputs else [name.partition("#")[0]]
+        with torch.no_grad(), _lock(self.model):
+            with substituted(self.model, modules, lambda label, value: x.clone() if label == name else value):
+                output = self.forward({**many, **({} if modules else {name: x})})
+            return asked.target.linearised(output)[0].detach()
 
     def _call(self, inputs: dict[str, Any]) -> Any:
         """The model on its inputs by name; in their order where its forward has other names for them."""
@@ -165,87 +200,27 @@ class Tracer:
         return self.model(**inputs)
 
 
-def first_tensor(output: Any) -> Tensor:
-    """The scores in what a model returns: `.logits`, or the first tensor."""
-    output = getattr(output, "logits", output)
-    found = [x for x in tree_leaves(output) if isinstance(x, Tensor)]
-    if not found:
-        raise RelevanceError("The model returns no tensor.", "Give the tracer a forward that returns the scores.")
-    return found[0]
+def _relevance(books: Books, leaf: Tensor, gradient: Tensor | None, baseline: Tensor | None) -> Tensor:
+    """(x - baseline) * gradient, booked."""
+    x = leaf.detach()
+    if gradient is None:
+        return torch.zeros_like(x)
+    if baseline is None:
+        relevance = x * gradient
+    else:
+        reference = baseline.to(x).expand_as(x)
+        relevance = (x - reference) * gradient
+        books.post("baseline", reference * gradient)
+    books.post("inputs", relevance)
+    return relevance
 
 
-@contextlib.contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """No parameter requires a gradient inside; all as before outside."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    try:
-        for parameter in parameters:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-
-
-@contextlib.contextmanager
-def recorded(model: nn.Module, books: Books, wanted: bool) -> Iterator[list[str]]:
-    """Book the relevance of every module's (first) output under "layer:<name>"; yields the names that were reached."""
-    reached: list[str] = []
-
-    def record(name: str, output: Any) -> None:
-        tensor = next((x for x in tree_leaves(output) if carries(x)), None)
-        if tensor is None:
-            return
-        value = tensor.detach().clone()  # a later module may overwrite it in place
-        if name not in reached:
-            reached.append(name)
-        tensor.register_hook(lambda gradient: books.add(f"layer:{name}", gradient, value))
-
-    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        return lambda _module, _inputs, output: record(name, output)
-
-    modules = [(name, module) for name, module in model.named_modules() if name] if wanted else []
-    handles = []
-    try:
-        for name, module in modules:
-            handles.append(module.register_forward_hook(hook_for(name)))
-        yield reached
-    finally:
-        for handle in handles:
-            handle.remove()
+def _row(values: Mapping[str, Any], i: int, batch: int) -> dict[str, Any]:
+    return {
+        name: x[i : i + 1] if isinstance(x, Tensor) and x.shape[:1] == (batch,) else x for name, x in values.items()
+    }
 
 
 def _lock(model: nn.Module) -> threading.RLock:
     with _LOCKS_LOCK:
         return _LOCKS.setdefault(model, threading.RLock())
-
-
-def _check(model: nn.Module, inputs: Mapping[str, Any], of: Sequence[str], baseline: Mapping[str, Tensor]) -> None:
-    if isinstance(of, str) or not of:
-        raise RelevanceError("`of` must list the names of the inputs to explain.")
-    for name in of:
-        x = inputs.get(name)
-        if not isinstance(x, Tensor):
-            raise RelevanceError(
-                f'There is no tensor called "{name}" among the inputs.', f"Known: {', '.join(inputs)}."
-            )
-        if not x.is_floating_point():
-            raise RelevanceError(
-                f'The input "{name}" holds {x.dtype} values; relevance flows only through floating point.',
-                "Name an embedding of it instead (inputs_embeds).",
-            )
-        if name in baseline and not _broadcasts(baseline[name], x):
-            raise RelevanceError(f'The baseline of "{name}" does not have the shape {tuple(x.shape)}.')
-    for name in baseline:
-        if name not in of:
-            raise RelevanceError(f'The baseline names "{name}", which is not traced.')
-    random = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
-    if any(isinstance(module, random) and module.training for module in model.modules()):
-        raise RelevanceError("The model is in training mode.", "Call model.eval() first.")
-
-
-def _broadcasts(baseline: Tensor, x: Tensor) -> bool:
-    try:
-        return bool(baseline.expand_as(x).shape == x.shape)
-    except RuntimeError:
-        return False
