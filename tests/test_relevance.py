@@ -316,7 +316,7 @@ CONSTANTS: dict[str, Any] = {
     "power": lambda x: x**2 - x**3 / 3,
     "einsum": lambda x: torch.einsum("bi,bi->b", x, torch.tanh(x))[:, None],
     "addmm": lambda x: torch.addmm(x.new_ones(3), x, x.new_ones(4, 3)),
-    "standardised": lambda x: (x - x.mean(1, keepdim=True)) / (x.std(1, keepdim=True) + 1e-3),
+    "standardised": lambda x: ((x - x.mean(1, keepdim=True)) / (x.std(1, keepdim=True) + 1e-3))[:, :2],
     "normalised": lambda x: F.normalize(x, dim=1) + F.rms_norm(x, (4,)) + F.glu(torch.cat([x, x], 1)),
     "softmax as a weight": lambda x: x * x.softmax(-1) + x.softmax(-1),
     "interpolated": lambda x: F.interpolate(x[:, None], scale_factor=2.0, mode="linear", align_corners=False),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import transformers as hf
-from torch import Tensor, nn
+from torch import nn
 
 from xagent.relevance import Target, Trace, Tracer
 
@@ -42,6 +41,9 @@ SWIN = {
     "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4], "image_size": 32, "patch_size": 4, "window_size": 4,
 }  # fmt: skip
 CONVNEXT = {"hidden_sizes": [16, 32], "depths": [2, 2], "num_stages": 2, "image_size": 32}
+GPT2 = {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100}
+BLOOM = {"hidden_size": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100}
+MAMBA = {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100}
 DISTIL = {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden_dim": 128, "vocab_size": 100}
 
 # family: (model class, configuration class, its settings, kind of input)
@@ -59,13 +61,13 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "Granite": ("GraniteForCausalLM", "GraniteConfig", K, "text"),
     "GPT-OSS": ("GptOssForCausalLM", "GptOssConfig", {**H, "num_local_experts": 4, "num_experts_per_tok": 2}, "text"),
     "DeepSeek-V3": ("DeepseekV3ForCausalLM", "DeepseekV3Config", DEEPSEEK, "text"),
-    "GPT-2": ("GPT2LMHeadModel", "GPT2Config", {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100}, "text"),
+    "GPT-2": ("GPT2LMHeadModel", "GPT2Config", GPT2, "text"),
     "GPT-NeoX": ("GPTNeoXForCausalLM", "GPTNeoXConfig", D, "text"),
     "OPT": ("OPTForCausalLM", "OPTConfig", {**OPT, "word_embed_proj_dim": 64}, "text"),
-    "Bloom": ("BloomForCausalLM", "BloomConfig", {"hidden_size": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100}, "text"),
+    "Bloom": ("BloomForCausalLM", "BloomConfig", BLOOM, "text"),
     "Falcon": ("FalconForCausalLM", "FalconConfig", D, "text"),
     "Nemotron": ("NemotronForCausalLM", "NemotronConfig", K, "text"),
-    "Mamba": ("MambaForCausalLM", "MambaConfig", {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100}, "text"),
+    "Mamba": ("MambaForCausalLM", "MambaConfig", MAMBA, "text"),
     "Mamba-2": ("Mamba2ForCausalLM", "Mamba2Config", MAMBA2, "text"),
     "Qwen3-Next": ("Qwen3NextForCausalLM", "Qwen3NextConfig", QWEN_NEXT, "text"),
     "BERT": ("BertForSequenceClassification", "BertConfig", D, "text"),
@@ -107,15 +109,20 @@ def question(name: str, model: Any, dtype: torch.dtype = torch.float32) -> tuple
     kind = FAMILIES[name][3]
     generator = torch.Generator().manual_seed(1)
     if kind == "image":
-        return {"pixel_values": torch.randn(1, 3, 32, 32, generator=generator).to(dtype)}, ["pixel_values"], Target.index(1)
-    words = model.get_input_embeddings()
-    of = next(n for n, module in model.named_modules() if module is words)
+        return (
+            {"pixel_values": torch.randn(1, 3, 32, 32, generator=generator).to(dtype)},
+            ["pixel_values"],
+            Target.index(1),
+        )
+    words = model.get_input_embeddings().weight
+    of = [n for n, m in model.named_modules() if isinstance(m, nn.Embedding) and m.weight is words]
+    of = of[1:] if kind == "pair" else of  # the encoder's and the decoder's, not the one that they share
     inputs: dict[str, Any] = {"input_ids": torch.randint(3, 100, (1, 12), generator=generator)}
     if kind == "pair":
         inputs["decoder_input_ids"] = torch.randint(3, 100, (1, 5), generator=generator)
     if "Sequence" in FAMILIES[name][0]:
-        return inputs, [of], Target.index(1)
-    return {**inputs, "use_cache": False}, [of], Target.index(7).at(-1)
+        return inputs, of, Target.index(1)
+    return {**inputs, "use_cache": False}, of, Target.index(7).at(-1)
 
 
 def trace_of(name: str, rules: str = "conserving", dtype: torch.dtype = torch.float32, **options: Any) -> Trace:

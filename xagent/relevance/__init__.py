@@ -5,10 +5,12 @@ In: a model, its inputs, a target. Out: a `Trace` with signed relevance, the `Le
 
 from . import (  # noqa: F401 - importing them fills the table
     _rules_attnlrp,
+    _rules_composed,
     _rules_conserving,
     _rules_fastest,
     _rules_gamma,
     _rules_linear,
+    _rules_recurrent,
 )
 from ._errors import RelevanceError
 from ._ledger import Ledger

@@ -60,8 +60,8 @@ def adds_up(ledger: Ledger, dtype: torch.dtype) -> bool:
 class Books:
     """Collects bookings while the gradient flows: one hook per addend, summed per sample at once."""
 
-    def __init__(self) -> None:
-        self.batch = 1
+    def __init__(self, batch: int = 1) -> None:
+        self.batch = batch
         self.entries: dict[str, list[Tensor]] = {}
         self.uneven = False  # a booking could not be split by sample: the tensor's first dimension is not the batch
 

@@ -15,7 +15,7 @@ from ._step import Step, carries
 from ._table import register
 
 
-@register("softmax", "_softmax", rules="attnlrp")
+@register("softmax", "_softmax", "_safe_softmax", rules="attnlrp")
 def softmax(step: Step, *args: Any, **kwargs: Any) -> Any:
     """R_i = x_i (R_i / s_i ... - s_i sum_j R_j): torch's gradient; what is lost is booked as softmax."""
     return step.mark(step.residual("softmax"), "softmax")

@@ -124,7 +124,7 @@ def product_and_sum(step: Step, input: Tensor, *args: Any, beta: float = 1, **kw
     return y
 
 
-@register("softmax", "_softmax")
+@register("softmax", "_softmax", "_safe_softmax")
 def softmax(step: Step, *args: Any, **kwargs: Any) -> Any:
     """Attention weights are constants (AH rule, Ali et al. 2022): all relevance goes through the values."""
     return step.mark(step.value(), "softmax")

@@ -21,7 +21,8 @@ SHAPES = (
     "take_along_dim masked_select getitem index roll flip fliplr flipud rot90 diagonal diag diag_embed tril triu "
     "unfold im2col fold col2im pixel_shuffle pixel_unshuffle to type _to_copy float double half bfloat16 cpu cuda "
     "dropout dropout1d dropout2d dropout3d feature_dropout alpha_dropout embedding embedding_bag ravel iter as_strided "
-    "channel_shuffle type_as view_copy expand_copy permute_copy hsplit vsplit dsplit"
+    "channel_shuffle type_as view_copy expand_copy permute_copy hsplit vsplit dsplit "
+    "max_unpool1d max_unpool2d max_unpool3d"
 )
 LINEAR = (
     "neg negative sum mean nansum nanmean cumsum trace diff native_dropout avg_pool1d avg_pool2d avg_pool3d "
@@ -32,7 +33,8 @@ LINEAR = (
 HOMOGENEOUS = (
     "relu leaky_relu prelu rrelu abs absolute norm vector_norm linalg_vector_norm max_pool1d max_pool2d max_pool3d "
     "max_pool2d_with_indices max_pool1d_with_indices max_pool3d_with_indices adaptive_max_pool1d adaptive_max_pool2d "
-    "adaptive_max_pool3d adaptive_max_pool2d_with_indices amax amin sort topk median kthvalue cummax cummin hypot"
+    "adaptive_max_pool3d adaptive_max_pool2d_with_indices lp_pool1d lp_pool2d lp_pool3d fractional_max_pool2d "
+    "fractional_max_pool3d amax amin sort topk median kthvalue cummax cummin hypot"
 )
 AFFINE = (
     "cat concat concatenate stack hstack vstack dstack column_stack where masked_fill masked_scatter pad "

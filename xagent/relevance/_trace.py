@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ._errors import RelevanceError
-from ._ledger import ENTRIES, Ledger, balance
+from ._ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -97,21 +97,6 @@ def without(x: Tensor, reference: Tensor | None, index: Tensor) -> Tensor:
     return torch.where(chosen, empty, copies)
 
 
-def joined(parts: list[Trace]) -> Trace:
-    """Traces of single samples as the trace of their batch."""
-
-    def cat(read: Callable[[Trace], dict[str, Tensor]]) -> dict[str, Tensor]:
-        return {name: torch.cat([read(part)[name] for part in parts]) for name in read(parts[0])}
-
-    account = {name: torch.cat([getattr(part.ledger, name) for part in parts]) for name in ENTRIES}
-    score = torch.cat([part.score for part in parts])
-    return Trace(
-        cat(lambda t: t.relevance),
-        score,
-        balance(account, score.cpu().double()),
-        cat(lambda t: t.layers),
-        parts[0].audit,
-        parts[0].status,
-        cat(lambda t: t.heads),
-        cat(lambda t: t.neurons),
-    )
+def joined(accounts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Accounts of single samples, by entry, as the account of their batch."""
+    return {name: torch.cat([account[name] for account in accounts]) for name in accounts[0]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import inspect
 import threading
 import weakref
@@ -49,9 +48,6 @@ class _Asked:
     heads: bool
     neurons: bool
 
-    def row(self, i: int, batch: int) -> _Asked:
-        return dataclasses.replace(self, baseline=_row(self.baseline, i, batch))
-
 
 class Tracer:
     """Traces the score of a model back to its inputs.
@@ -92,16 +88,17 @@ class Tracer:
         asked = _Asked(tuple(of), target, dict(baseline or {}), layers, heads, neurons)
         with _lock(self.model):
             trace, uneven = self._once(inputs, asked)
-            batch = len(trace.score)
-            folded = batch > 1 and (uneven or not adds_up(trace.ledger, trace.score.dtype))
-            if folded and all(x.shape[:1] == (batch,) for x in trace.relevance.values()):
-                parts = [self._once(_row(inputs, i, batch), asked.row(i, batch))[0] for i in range(batch)]
-                trace = dataclasses.replace(joined(parts), remove=trace.remove)
+            if len(trace.score) > 1 and (uneven or not adds_up(trace.ledger, trace.score.dtype)):
+                trace, _ = self._once(inputs, asked, by_sample=True)
         if not bool(torch.isfinite(trace.ledger.inputs).all()):
             raise RelevanceError("The relevance is not finite (NaN or infinite).", suspect(self.model))
         return trace
 
-    def _once(self, inputs: Mapping[str, Any], asked: _Asked) -> tuple[Trace, bool]:
+    def _once(self, inputs: Mapping[str, Any], asked: _Asked, by_sample: bool = False) -> tuple[Trace, bool]:
+        """One forward and one gradient, or a gradient for every sample, whose bookings then are its own.
+
+        The latter is for models that fold the batch into another dimension (tokens first, packed sequences).
+        """
         mode = TraceMode(self.rules)
         watch = Watch(mode, asked.layers, asked.heads, asked.neurons, _HIDDEN)
         mode.watch = watch if asked.heads or asked.neurons else None
@@ -111,6 +108,7 @@ class Tracer:
             watch.hidden(y)
 
         leaves: dict[str, Tensor] = {}
+        relevance: dict[str, Tensor] = {}
 
         def enter(name: str, x: Tensor) -> Tensor:
             leaves[name] = floating(name, x).detach().clone().requires_grad_()
@@ -126,51 +124,33 @@ class Tracer:
             score, linear = asked.target.linearised(output)
             if not bool(torch.isfinite(score).all()):
                 raise RelevanceError("The explained score is not finite (NaN or infinite).", suspect(self.model))
-            mode.books.batch = len(score)
-            if score is not linear:
-                mode.books.post(asked.target.entry, score.double() - linear.detach().double())
-            gradients: Sequence[Tensor | None] = [None] * len(leaves)
-            if carries(linear):
-                seed = linear.sum()
-                seed.register_hook(mode.finish)  # type: ignore[no-untyped-call]
-                with mode:  # to notice a forward that is recomputed now
-                    gradients = opened(torch.autograd.grad)(seed, list(leaves.values()), allow_unused=True)
-            else:
-                mode.books.post(mode.origin(first_tensor(output)), linear)
-        by_leaf = zip(leaves.items(), gradients, strict=True)
-        relevance = {name: _relevance(mode.books, x, g, asked.baseline.get(name)) for (name, x), g in by_leaf}
-        return self._closed(inputs, asked, mode, watch, score.detach(), leaves, relevance), mode.books.uneven
-
-    def _closed(
-        self,
-        inputs: Mapping[str, Any],
-        asked: _Asked,
-        mode: TraceMode,
-        watch: Watch,
-        score: Tensor,
-        leaves: dict[str, Tensor],
-        relevance: dict[str, Tensor],
-    ) -> Trace:
-        """The account of a finished gradient."""
-        ledger = balance(mode.books.closed(), score.cpu().double())
+            books = []
+            for part in range(len(score)) if by_sample else (slice(None),):
+                books.append(Books(1 if by_sample else len(score)))
+                mode.books = books[-1]
+                _flow(mode, asked, output, score[part], linear[part], leaves, by_sample, relevance)
+        ledger = balance(joined([b.closed() for b in books]), score.detach().cpu().double())
         if not mode.books.uneven and not adds_up(ledger, score.dtype):
             mode.audit["unseen"] = 1
+        layers = joined([{name: b.total(f"layer:{name}") for name in watch.names} for b in books])
+        final = score.detach()
 
         def remove(name: str, index: Tensor) -> Tensor:
             changed = without(leaves[name].detach(), asked.baseline.get(name), index)
-            return score.unsqueeze(1) - self._repeated(inputs, asked, name, changed, len(score)).view(index.shape)
+            return final.unsqueeze(1) - self._repeated(inputs, asked, name, changed, len(final)).view(index.shape)
 
-        return Trace(
+        trace = Trace(
             relevance,
-            score,
+            final,
             ledger,
-            {name: mode.books.total(f"layer:{name}") for name in watch.names},
+            layers,
             dict(sorted(mode.audit.items())),
             "audited" if mode.audit else "exact",
             watch.reached("heads"),
             watch.reached("neurons"),
             remove,
         )
+        return trace, mode.books.uneven
 
     def _repeated(self, inputs: Mapping[str, Any], asked: _Asked, name: str, x: Tensor, batch: int) -> Tensor:
         """The scores with x (times * batch, ...) in the place of `name`; every other input is repeated."""
@@ -200,6 +180,33 @@ class Tracer:
         return self.model(**inputs)
 
 
+def _flow(
+    mode: TraceMode,
+    asked: _Asked,
+    output: Any,
+    score: Tensor,
+    linear: Tensor,
+    leaves: Mapping[str, Tensor],
+    again: bool,
+    relevance: dict[str, Tensor],
+) -> None:
+    """One gradient of `linear`; adds what it brings to the books and to the relevance of every leaf."""
+    if score is not linear and asked.target.function is not None:
+        mode.books.post(asked.target.entry, (score.double() - linear.detach().double()).reshape(mode.books.batch))
+    gradients: Sequence[Tensor | None] = [None] * len(leaves)
+    if carries(linear):
+        seed = linear.sum()
+        mode.finished = False
+        seed.register_hook(mode.finish)  # type: ignore[no-untyped-call]
+        with mode:  # to notice a forward that is recomputed now
+            gradients = opened(torch.autograd.grad)(seed, list(leaves.values()), retain_graph=again, allow_unused=True)
+    else:
+        mode.books.post(mode.origin(first_tensor(output)), linear.reshape(mode.books.batch))
+    for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
+        amount = _relevance(mode.books, leaf, gradient, asked.baseline.get(name))
+        relevance[name] = relevance[name] + amount if name in relevance else amount
+
+
 def _relevance(books: Books, leaf: Tensor, gradient: Tensor | None, baseline: Tensor | None) -> Tensor:
     """(x - baseline) * gradient, booked."""
     x = leaf.detach()
@@ -213,12 +220,6 @@ def _relevance(books: Books, leaf: Tensor, gradient: Tensor | None, baseline: Te
         books.post("baseline", reference * gradient)
     books.post("inputs", relevance)
     return relevance
-
-
-def _row(values: Mapping[str, Any], i: int, batch: int) -> dict[str, Any]:
-    return {
-        name: x[i : i + 1] if isinstance(x, Tensor) and x.shape[:1] == (batch,) else x for name, x in values.items()
-    }
 
 
 def _lock(model: nn.Module) -> threading.RLock:

@@ -111,11 +111,11 @@ class Watch:
         while name in found:
             calls += 1
             name = f"{base}#{calls}"
-        found[name] = torch.zeros((), device=x.device)  # stands for "no relevance came here"
+        found[name] = torch.zeros((), device=x.device)  # no relevance has come here yet
         value = self.mode.watched(x)
 
         def settle(gradient: Tensor) -> None:
-            found[name] = reduce(torch.where(gradient == 0, 0, gradient * value[0])).detach()
+            found[name] = found[name] + reduce(torch.where(gradient == 0, 0, gradient * value[0])).detach()
 
         x.register_hook(settle)  # type: ignore[no-untyped-call]
 
