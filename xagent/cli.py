@@ -168,6 +168,8 @@ def explain(
                 for report in reports:
                     print(report.json)
                 continue
+            for report in reports:  # all of them, before the first is written
+                report.draw(wanted)
             for report in reports:
                 for path in report.save(output, wanted):
                     lines.written(path)

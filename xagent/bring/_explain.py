@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xagent.bring._live import live_case, with_answer
 from xagent.bring._model import identity_pixels, output_spec
 from xagent.bring._record import record_prediction
-from xagent.case import Case, ImageInput, OutputSpec, RecordedPrediction, SystemCard, TabularInput, TextInput
+from xagent.case import Case, ImageInput, OutputSpec, RecordedPrediction, SystemCard, TabularInput, TextInput, validated
 from xagent.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -58,9 +58,11 @@ def explain_live(
     Raises UsageFault, InvalidCase.
     """
     from xagent.agent import run
-    from xagent.personas import load_persona
+    from xagent.personas import Persona, load_persona
     from xagent.settings import load_settings
 
+    if decided_at is not None and not isinstance(decided_at, datetime):
+        raise UsageFault(f"decided_at: {decided_at!r} is not a time.", "Give a datetime.")
     common: dict[str, Any] = {
         "feature_names": feature_names,
         "card": card,
@@ -79,7 +81,7 @@ def explain_live(
         live = _subject(model, draft, reference, tokenizer, encoder, (classes, output_kind, unit))
         answer = record_prediction(live, draft.input, decided_at=moment, target=target, threshold=threshold)
         case, known = with_answer(draft, live.output, answer)
-        reader = load_persona(persona) if isinstance(persona, str) else persona
+        reader = persona if isinstance(persona, Persona) else load_persona(persona)
         return run(case, known, live, [reader], settings or load_settings())[0]
 
 
@@ -104,7 +106,8 @@ def _subject(model: Any, case: Case, reference: Any, tokenizer: Any, encoder: An
         table = reference[columns] if hasattr(reference, "columns") else columns
         live: Subject = Subject.from_estimator(model, table)
         if said[0] or said[2]:
-            output = OutputSpec(kind=live.output.kind, classes=tuple(said[0]) or live.classes, unit=said[2])
+            said_output = {"kind": live.output.kind, "classes": tuple(said[0]) or live.classes, "unit": said[2]}
+            output = validated(OutputSpec, said_output, "outputs")
             live = Subject.from_estimator(model, table, output)
         return live
     if isinstance(value, TextInput):
@@ -114,11 +117,11 @@ def _subject(model: Any, case: Case, reference: Any, tokenizer: Any, encoder: An
         if any(said):
             config: Any = model.config
             classes = said[0] or tuple(config.id2label[place] for place in sorted(config.id2label))
-            spec = OutputSpec.model_validate(output_spec(len(classes), classes, said[1], said[2]))
+            spec = validated(OutputSpec, output_spec(len(classes), classes, said[1], said[2]), "outputs")
         return Subject.from_transformer(model, tokenizer, spec)
     plan = _encoder(encoder, value)
     shape = (len(plan),) if isinstance(plan, list) else getattr(plan, "shape", None) or (plan.width,)
-    spec = OutputSpec.model_validate(output_spec(_outputs(model, shape), *said))
+    spec = validated(OutputSpec, output_spec(_outputs(model, shape), *said), "outputs")
     return Subject.from_module(model, plan, spec)
 
 

@@ -70,7 +70,14 @@ def init_case(
     model, reference, out = Path(model), Path(reference), Path(out)
     if row is not None and input is not None:
         raise UsageFault("--row and --input both name the input.", "Give one of them.")
-    for path, option in ((model, "MODEL"), (reference, "--reference"), (input, "--input"), (telemetry, "--telemetry")):
+    for path, option in (
+        (model, "MODEL"),
+        (reference, "--reference"),
+        (input, "--input"),
+        (telemetry, "--telemetry"),
+        (window, "--window"),
+        (encoder, "--encoder"),
+    ):
         if path is not None and not Path(path).exists():
             raise UsageFault(f"{option}: there is no {path}.", "Check the path.")
     _refuse_full(out)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xagent.bring._table import checked_names, feature_cards, row_values, scalar
 from xagent.case import Case, OutputSpec, RecordedPrediction, SystemCard, load_card, load_case, sha256_of
-from xagent.errors import InvalidCase
+from xagent.errors import InvalidCase, UsageFault
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,6 +203,8 @@ def _nested(pixels: Any) -> Any:
 def _plain(data: Any) -> Any:
     if hasattr(data, "model_dump"):
         return data.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if not isinstance(data, Mapping):
+        raise UsageFault(f"card: a {type(data).__name__} is no system card.", "Give a SystemCard or a mapping.")
     return dict(data)
 
 

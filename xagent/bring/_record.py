@@ -6,7 +6,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from xagent.bring._input import read_texts
-from xagent.case import Case, ImageInput, RecordedPrediction, TabularInput, TextInput, read_table, resolve_file
+from xagent.case import (
+    Case,
+    ImageInput,
+    RecordedPrediction,
+    TabularInput,
+    TextInput,
+    read_table,
+    resolve_file,
+    validated,
+)
 from xagent.errors import InvalidCase, UsageFault
 
 if TYPE_CHECKING:
@@ -37,9 +46,8 @@ def record_prediction(
         score = float(logits[0, 0])
         # a regression reproduces to a few float32 steps of its own size
         tolerance = min(1.0, max(1e-4, abs(score) * 1e-5))
-        return RecordedPrediction(
-            score=score, scale="value", threshold=threshold, decided_at=decided_at, tolerance=tolerance
-        )
+        answer = {"score": score, "scale": "value", "threshold": threshold, "tolerance": tolerance}
+        return validated(RecordedPrediction, {**answer, "decided_at": decided_at}, "prediction")
     if subject.output.kind == "logits" and bool((logits >= 0).all()) and abs(float(logits[0].sum()) - 1) < 1e-5:
         raise InvalidCase(
             "The model's outputs are already probabilities.", "Export the model without its final softmax."
@@ -50,9 +58,8 @@ def record_prediction(
         )
     label = subject.classes[int(logits[0].argmax())]
     score = float(subject.score(logits, subject.target_index(target or label), "probability").flatten()[0])
-    return RecordedPrediction(
-        label=label, score=min(1.0, max(0.0, score)), target=target or label, threshold=threshold, decided_at=decided_at
-    )
+    answer = {"label": label, "score": min(1.0, max(0.0, score)), "target": target or label, "threshold": threshold}
+    return validated(RecordedPrediction, {**answer, "decided_at": decided_at}, "prediction")
 
 
 def check_populations(case: Case, subject: Subject) -> None:

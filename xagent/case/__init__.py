@@ -17,7 +17,7 @@ from xagent.case._case import (
     TextInput,
     Window,
 )
-from xagent.case._load import load_card, load_case, resolve_file, sha256_of
+from xagent.case._load import load_card, load_case, resolve_file, sha256_of, validated
 from xagent.case._table import read_table
 
 __all__ = [
@@ -39,4 +39,5 @@ __all__ = [
     "read_table",
     "resolve_file",
     "sha256_of",
+    "validated",
 ]

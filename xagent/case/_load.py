@@ -27,7 +27,7 @@ def load_case(source: str | Path, *, allow_outside: bool = False, stdin: str | N
     else:
         path = Path(source)
         text, folder, name = _text_of(path), path.resolve().parent, path.name
-    case = _validated(Case, _json_of(text, name), name)
+    case = validated(Case, _json_of(text, name), name)
     case._folder, case._allow_outside = folder, allow_outside
     return case
 
@@ -37,7 +37,7 @@ def load_card(case: Case) -> SystemCard:
     if case.system_card is None:
         return SystemCard(schema="xagent.system/1", name=case.model.name)
     path = resolve_file(case, case.system_card, "system_card")
-    return _validated(SystemCard, _json_of(_text_of(path), path.name), path.name)
+    return validated(SystemCard, _json_of(_text_of(path), path.name), path.name)
 
 
 def resolve_file(case: Case, relative: str, field: str) -> Path:
@@ -124,7 +124,8 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _validated(model: type[_Model], data: Any, name: str) -> _Model:
+def validated(model: type[_Model], data: Any, name: str) -> _Model:
+    """The model that the data make. Raises InvalidCase with the first field that does not fit; `name` says of what."""
     try:
         return model.model_validate(data)
     except ValidationError as error:

@@ -26,6 +26,8 @@ def load_persona(name: str | Path) -> Persona:
 
     Raises ConfigurationFault, naming the file, the field and the mend.
     """
+    if not isinstance(name, str | Path):
+        raise ConfigurationFault(f"persona: {name!r} is no name.", "Give a name, a path or a Persona.")
     if isinstance(name, str) and not name.endswith(".toml") and not {"/", "\\"} & set(name):
         if name not in persona_names():
             raise ConfigurationFault(

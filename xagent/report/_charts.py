@@ -179,14 +179,14 @@ def timeline_chart(steps: Sequence[dict[str, Any]], alt: str) -> Chart | None:
     if not steps:
         return None
     shown = list(steps[:MOST_STEPS])
-    end = max(s["start_offset"] + s["seconds"] for s in shown) or 1.0
+    end = max(s["start_offset"] + (s["seconds"] or 0.0) for s in shown) or 1.0
     left, unit = 150.0, (WIDTH - 150 - 62) / end
     bars = []
     for place, step in enumerate(shown):
-        start, width = left + step["start_offset"] * unit, max(step["seconds"] * unit, 2.0)
+        start, width = left + step["start_offset"] * unit, max((step["seconds"] or 0.0) * unit, 2.0)
         failed = str(step.get("status", "ok")).lower() not in ("ok", "unset", "")
         marks = [word for word, on in (("failed", failed), ("again", bool(step.get("retry")))) if on]
-        text = ", ".join([duration(step["seconds"]), *marks])
+        text = ", ".join(["no end recorded" if step["seconds"] is None else duration(step["seconds"]), *marks])
         bars.append(
             Bar(
                 label=Cell(fit(str(step["name"]), left - 10, 12)),

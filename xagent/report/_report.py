@@ -74,6 +74,11 @@ class Report:
         self._refuse_unverified()
         return render_pdf(self.data)
 
+    def draw(self, formats: Sequence[str] = FORMATS) -> None:
+        """Draw every format and keep it, so that what cannot be drawn is known before anything is written."""
+        for extension in formats:
+            self._bytes(extension)
+
     def save(self, folder: str | Path, formats: Sequence[str] = FORMATS) -> list[Path]:
         """Write `<case id>.<persona>.<ext>` for each format, and `.run.json`; the paths in that order.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from xagent.evidence import canonical_json
@@ -22,10 +23,16 @@ class Table:
 
     def numeric(self, column: int) -> bool:
         """Whether the column is set flush right."""
-        return any(row[column].numeric for row in self.rows)
+        return column in self._numeric
+
+    @cached_property
+    def _numeric(self) -> frozenset[int]:
+        return frozenset(place for row in self.rows for place, cell in enumerate(row) if cell.numeric)
 
 
 NOTHING = Cell("\u2013")
+MOST_STEPS = 200
+"""Steps that are printed; a loop in a process can leave thousands, and the JSON holds all."""
 
 
 def drivers_table(facts: Facts, rows: Sequence[int], *, plain: bool) -> Table:
@@ -114,11 +121,13 @@ def deviation_table(facts: Facts) -> Table:
 
 def steps_table(steps: Sequence[dict[str, Any]]) -> Table:
     rows = []
-    for step in steps:
+    for step in steps[:MOST_STEPS]:
         again = "repeated" if step.get("retry") else str(step.get("status") or "")
-        texts = (step["name"], step.get("kind") or "", duration(step["start_offset"]), duration(step["seconds"]), again)
+        took = NOTHING.text if step["seconds"] is None else duration(step["seconds"])
+        texts = (step["name"], step.get("kind") or "", duration(step["start_offset"]), took, again)
         rows.append([Cell(str(text), "", place in (2, 3)) for place, text in enumerate(texts)])
-    return Table("steps", "Steps of the process", ["Step", "Kind", "Began after", "Took", "Status"], rows)
+    cut = f" (the first {MOST_STEPS} of {len(steps):,}; the JSON holds all)" if len(steps) > MOST_STEPS else ""
+    return Table("steps", f"Steps of the process{cut}", ["Step", "Kind", "Began after", "Took", "Status"], rows)
 
 
 def artifacts_table(artifacts: Sequence[dict[str, Any]]) -> Table:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from xagent.case import LARGEST
 from xagent.errors import InvalidCase
 from xagent.subject._spec import Spec
 from xagent.subject._units import Player
@@ -92,7 +93,10 @@ class ImageEncoder(Spec):
                 if sum(entry.file_size for entry in archive.infolist()) > MAX_NPZ_BYTES:
                     raise InvalidCase(f"{field}: {path.name} unpacks to more than 2 GiB.", "Sample it down.")
             with np.load(path, allow_pickle=False) as data:
-                array = np.asarray(data["pixels"], dtype=np.float64)
+                array = data["pixels"]
+                if array.dtype.kind not in "biuf":
+                    raise ValueError("not numbers")
+                array = array.astype(np.float64)
         except (zipfile.BadZipFile, OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise InvalidCase(f"{field}: {path.name} holds no readable array `pixels`.", mend) from error
         if array.ndim < 3 or len(array) == 0:
@@ -107,7 +111,13 @@ class ImageEncoder(Spec):
             raise InvalidCase(f"{field}: the image is {shape}.", self._wanted())
         if not np.isfinite(array).all():
             raise InvalidCase(f"{field}: a pixel is not a finite number.", "Give numbers only.")
-        encoded: NDArray[np.float64] = ((array / self.scale - self.mean) / self.std).transpose(0, 3, 1, 2)
+        with np.errstate(over="ignore", invalid="ignore"):
+            encoded: NDArray[np.float64] = ((array / self.scale - self.mean) / self.std).transpose(0, 3, 1, 2)
+        if not (np.abs(encoded) <= LARGEST).all():
+            raise InvalidCase(
+                f"{field}: a pixel is too large for the encoder's scale, mean and std.",
+                "Give the real ones.",
+            )
         return encoded
 
     def _wanted(self) -> str:

@@ -14,7 +14,7 @@ from xagent.subject._arrays import ImageSubject, TabularSubject
 from xagent.subject._encoder import TabularEncoder
 from xagent.subject._estimator import column_players
 from xagent.subject._image import ImageEncoder
-from xagent.subject._load import check_embeddings, probe
+from xagent.subject._load import probe
 from xagent.subject._subject import Subject
 from xagent.subject._text import MAX_TOKENS, TextSubject
 
@@ -67,7 +67,6 @@ def transformer_subject(model: nn.Module, tokenizer: Any, output: OutputSpec | N
     positions = getattr(config, "max_position_embeddings", None) or MAX_TOKENS
     limit = min(MAX_TOKENS, int(positions), int(getattr(tokenizer, "model_max_length", MAX_TOKENS)))
     subject = TextSubject(model, output, device=device, dtype=dtype, tokenizer=tokenizer, limit=limit)
-    check_embeddings(subject)
     probe(subject)
     return subject
 

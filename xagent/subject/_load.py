@@ -107,7 +107,7 @@ def _transformer(case: Case, path: Path, device: torch.device, allow_mismatch: b
     state = _hash_state(case, digest, f"{path.name}/{WEIGHTS}", allow_mismatch) if digest else "cannot tell"
     module, tokenizer, limit = load_transformer(path, device, case.model.output)
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    subject = TextSubject(
+    return TextSubject(
         module,
         case.model.output,
         device=device,
@@ -121,8 +121,6 @@ def _transformer(case: Case, path: Path, device: torch.device, allow_mismatch: b
         tokenizer=tokenizer,
         limit=limit,
     )
-    check_embeddings(subject)
-    return subject
 
 
 def _hash_state(case: Case, digest: str, name: str, allow_mismatch: bool) -> HashState:
@@ -141,11 +139,12 @@ def _hash_state(case: Case, digest: str, name: str, allow_mismatch: bool) -> Has
 
 def probe(subject: Subject) -> None:
     """One forward, so that an output that does not fit the case is found at loading and named there."""
-    inputs = (
-        subject.encode_texts(["a"])[0].inputs if isinstance(subject, TextSubject) else {"input": subject.background()}
-    )
     try:
-        subject.logits(inputs)
+        if isinstance(subject, TextSubject):
+            check_embeddings(subject)
+            subject.logits(subject.encode_texts(["a"])[0].inputs)
+        else:
+            subject.logits({"input": subject.background()})
     except InvalidCase:
         raise
     except Exception as error:  # whatever the network trips over

@@ -66,7 +66,12 @@ class TextSubject(Subject):
     @torch.no_grad()
     def _encode(self, text: str, field: str) -> Encoded:
         assert self.module is not None
-        coded = self.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, truncation=False)
+        try:
+            coded = self.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, truncation=False)
+        except Exception as error:  # the tokenizers library raises nothing narrower
+            raise InvalidCase(
+                f"{field}: the model's tokenizer cannot read the text ({error}).", "Save the model's own tokenizer."
+            ) from error
         ids = list(coded["input_ids"])
         if len(ids) > self.limit:
             raise InvalidCase(
