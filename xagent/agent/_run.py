@@ -26,6 +26,7 @@ def run(
 
     Raises UnverifiedNarrative when a sentence cannot be verified after repair.
     """
+    subject.encode(case.input)  # a fault of the input is named first, whichever tool would have been the quickest
     deps = Deps(case, card, subject, settings, tuple(personas), progress)
     state = build_graph().compile().invoke({}, context=deps)
     for persona in personas:
