@@ -1,10 +1,11 @@
-"""Reads a `.pt2` archive before torch does, and hands torch a new one made only of what was understood.
+"""Reads a `.pt2` archive instead of torch, and hands on only what was understood.
 
 `torch.export.load` is not meant for untrusted files: it unpickles sample inputs, weights and custom objects, evaluates
 shape expressions as Python, imports modules named in layouts, and runs generated source built from names in the file.
 So the archive is read here once, with Python's zip reader; every member, tensor, name, expression and operation is
-checked; and a fresh archive is written in memory from the checked parts, without sample inputs. Because torch only
-ever sees that copy, it does not matter where its zip or JSON reader would disagree with ours.
+checked. What can be run without torch's loader is; for the rest a fresh archive is written in memory from the checked
+parts, without sample inputs. Because torch only ever sees that copy, it does not matter where its zip or JSON reader
+would disagree with ours. The sample inputs are checked but left out: nothing here needs them.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import pickle
 import re
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.export.pt2_archive import PT2ArchiveWriter
 
 from xagent.errors import InvalidCase
 from xagent.subject._expression import Unsafe
@@ -31,8 +32,8 @@ MAX_JSON_BYTES = 64 * 1024**2
 MAX_MEMBERS = 20_000
 _PROGRAM = "models/model.json"
 _SAMPLES = "data/sample_inputs/model.pt"
-_WEIGHTS = "data/weights/model_weights_config.json"
-_CONSTANTS = "data/constants/model_constants_config.json"
+WEIGHTS = "data/weights/model_weights_config.json"
+CONSTANTS = "data/constants/model_constants_config.json"
 _MEMBER = re.compile(
     r"models/model\.json|data/sample_inputs/model\.pt"
     r"|data/weights/(weight_[0-9]{1,6}|model_weights_config\.json)"
@@ -47,11 +48,28 @@ _MEND = "Save it again with torch.export.save(torch.export.export(model.eval(), 
 
 @dataclass(frozen=True)
 class CheckedArchive:
-    """archive: the rewritten `.pt2`, safe for torch.export.load. program: what is in it. sha256: of the file."""
+    """program: what the model computes. tables: shapes of its stored tensors, by the table's name. payloads: their raw
+    numbers by the member's name. sha256: of the file."""
 
-    archive: bytes
     program: Program
+    tables: dict[str, dict[str, Any]]
+    payloads: dict[str, bytes]
     sha256: str
+
+    @cached_property
+    def archive(self) -> bytes:
+        """A new `.pt2` of the checked parts, safe for torch.export.load."""
+        from torch.export.pt2_archive import PT2ArchiveWriter  # imports half of torch's compiler
+
+        buffer = io.BytesIO()
+        with PT2ArchiveWriter(buffer) as writer:  # type: ignore[no-untyped-call, unused-ignore]
+            for name, content in self.payloads.items():
+                writer.write_bytes(name, content)
+            for table, entries in self.tables.items():
+                writer.write_string(table, json.dumps(entries))
+            writer.write_bytes(_PROGRAM, self.program.text)
+            writer.write_bytes(_SAMPLES, b"")
+        return buffer.getvalue()
 
 
 def check_archive(path: Path, field: str = "model.path") -> CheckedArchive:
@@ -67,7 +85,14 @@ def check_archive(path: Path, field: str = "model.path") -> CheckedArchive:
     try:
         members = _members(data)
         program = checked_program(members[_PROGRAM])
-        return CheckedArchive(_rewritten(members, program), program, hashlib.sha256(data).hexdigest())
+        _check_samples(members[_SAMPLES])
+        tables, payloads = {}, {}
+        for table in (WEIGHTS, CONSTANTS):
+            folder = table.rpartition("/")[0] + "/"
+            tables[table] = checked_payloads(members[table])
+            for name in _check_extents(tables[table], members, folder):
+                payloads[folder + name] = members[folder + name]
+        return CheckedArchive(program, tables, payloads, hashlib.sha256(data).hexdigest())
     except Unsafe as error:
         raise InvalidCase(f"{field}: {path.name} is not a model that can be loaded safely: {error}.", _MEND) from error
 
@@ -99,7 +124,7 @@ def _members(data: bytes) -> dict[str, bytes]:
         raise
     except Exception as error:  # a damaged zip makes the reader stumble in many ways
         raise Unsafe(f"its zip structure is damaged ({type(error).__name__})") from error
-    for name in (_PROGRAM, _SAMPLES, _WEIGHTS, _CONSTANTS):
+    for name in (_PROGRAM, _SAMPLES, WEIGHTS, CONSTANTS):
         if name not in members:
             raise Unsafe(f"{name} is missing")
     if members.get("archive_format", b"").strip() != b"pt2":
@@ -134,21 +159,6 @@ def _what_else(data: bytes) -> str:
         if error.start < min(len(data), 4096) - 4:
             return "it is not a zip archive"
     return "it is text, not a zip archive"
-
-
-def _rewritten(members: dict[str, bytes], program: Program) -> bytes:
-    """A new archive of the checked parts. The sample inputs are checked but left out: nothing here needs them."""
-    _check_samples(members[_SAMPLES])
-    buffer = io.BytesIO()
-    with PT2ArchiveWriter(buffer) as writer:  # type: ignore[no-untyped-call, unused-ignore]
-        for table, folder in ((_WEIGHTS, "data/weights/"), (_CONSTANTS, "data/constants/")):
-            payloads = checked_payloads(members[table])
-            for path_name in _check_extents(payloads, members, folder):
-                writer.write_bytes(folder + path_name, members[folder + path_name])
-            writer.write_string(table, json.dumps(payloads))
-        writer.write_bytes(_PROGRAM, program.text)
-        writer.write_bytes(_SAMPLES, b"")
-    return buffer.getvalue()
 
 
 def _check_extents(payloads: dict[str, Any], members: dict[str, bytes], folder: str) -> list[str]:

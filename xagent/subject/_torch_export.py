@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from xagent.errors import InvalidCase
+from xagent.subject._arguments import Unsupported
+from xagent.subject._executor import Executor
 from xagent.subject._guard import CheckedArchive, check_archive
-from xagent.subject._program import Program
 from xagent.subject._subject import tensor_of
+from xagent.subject._weights import stored_tensors
 
 
 class ExportedModel(nn.Module):
@@ -23,11 +25,11 @@ class ExportedModel(nn.Module):
     because dropout and the like were decided when it was exported.
     """
 
-    def __init__(self, network: nn.Module, program: Program) -> None:
+    def __init__(self, network: nn.Module, argument: str | None, sizes: tuple[int | None, ...]) -> None:
         super().__init__()
         self.network = network
-        self._argument = program.argument
-        self._one_by_one = bool(program.sizes) and program.sizes[0] == 1
+        self._argument = argument
+        self._one_by_one = bool(sizes) and sizes[0] == 1
         self.training = False
 
     def forward(self, input: Tensor) -> Tensor:
@@ -69,6 +71,19 @@ def _checked_load(
         raise InvalidCase(
             f"{field}: the model takes batches of exactly {sizes[0]}.", "Export it with a dynamic first dimension."
         )
+    try:
+        network: nn.Module = Executor(checked.program, stored_tensors(checked, device), device)
+        argument = None
+    except Unsupported:
+        network, argument = _loaded_by_torch(checked, path, device, field), checked.program.argument
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
+    return ExportedModel(network, argument, checked.program.sizes), dtype, checked.sha256
+
+
+def _loaded_by_torch(checked: CheckedArchive, path: Path, device: torch.device, field: str) -> nn.Module:
+    """The rare program that needs torch's own loader, from the rewritten archive."""
     logger = logging.getLogger("torch.export")
     before = logger.disabled
     try:
@@ -82,7 +97,7 @@ def _checked_load(
                 from torch.export.passes import move_to_device_pass
 
                 exported = move_to_device_pass(exported, device)
-            network: nn.Module = exported.module(check_guards=False)
+            return exported.module(check_guards=False)
     except Exception as error:  # torch raises whatever its deserialiser trips over
         raise InvalidCase(
             f"{field}: torch {torch.__version__} cannot load {path.name} ({type(error).__name__}).",
@@ -90,7 +105,3 @@ def _checked_load(
         ) from error
     finally:
         logger.disabled = before
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
-    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
-    return ExportedModel(network, checked.program), dtype, checked.sha256
