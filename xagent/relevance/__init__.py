@@ -12,6 +12,11 @@ from . import (  # noqa: F401 - importing them fills the table
     _rules_linear,
     _rules_recurrent,
 )
+from ._answer import Answer, trace_answer
+from ._answer_closure import Closure
+from ._answer_record import Record, record_answer, recorded
+from ._answer_sources import Passage, Source, chunks, sentences, sources_from, token_sources, turns
+from ._columns import NoColumns
 from ._errors import RelevanceError
 from ._ledger import Ledger
 from ._step import Step, carries
@@ -22,14 +27,28 @@ from ._tracer import Tracer
 
 __all__ = [
     "RULE_SETS",
+    "Answer",
+    "Closure",
     "Ledger",
+    "NoColumns",
+    "Passage",
+    "Record",
     "RelevanceError",
     "Removal",
     "RuleSet",
+    "Source",
     "Step",
     "Target",
     "Trace",
     "Tracer",
     "carries",
+    "chunks",
+    "record_answer",
+    "recorded",
     "register",
+    "sentences",
+    "sources_from",
+    "token_sources",
+    "trace_answer",
+    "turns",
 ]

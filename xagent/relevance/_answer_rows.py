@@ -1,0 +1,112 @@
+"""Rows of an answer: one backward for each answer token, or one for any weighted sum of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ._activations import whole_activations
+from ._answer_forward import Script, visible_attention
+from ._errors import RelevanceError
+from ._ledger import ENTRIES
+from ._mode import TraceMode, opened
+from ._step import carries
+from ._table import RuleSet
+from ._watch import frozen
+
+BLOCK = 32  # answer tokens that share one graph: what a later token costs more is paid for 16 on average only
+
+
+@dataclass
+class Traced:
+    """What one way of tracing found: one line for each answer token, or a single one for their weighted sum.
+
+    parts: (lines, parts) float64, relevance by token (rows, span) or by group of tokens (columns).
+    entries: ledger entry -> (lines,) float64, without `inputs`. scores: (lines,) float64.
+    """
+
+    parts: Tensor
+    entries: dict[str, Tensor]
+    scores: Tensor
+    audit: dict[str, int]
+
+
+def rows(script: Script, rules: RuleSet, chunk: int = 1, block: int = BLOCK) -> Traced:
+    """One line for each answer token; parts are tokens, (T, P + T).
+
+    Causal stop: the tokens are traced in blocks, each over the prefix that it can see. Within a block one graph of
+    `chunk` equal batch rows is kept, and one backward gives `chunk` lines. The graph of a block is the memory bound.
+    """
+    lines: list[Traced] = []
+    for first in range(0, script.answer, block):
+        last = min(first + block, script.answer)
+        copies = min(chunk, last - first)
+        with _graph(script, rules, first, last, copies) as (leaf, scores, mode):
+            for start in range(0, last - first, copies):
+                picked = torch.arange(start, min(start + copies, last - first), device=scores.device)
+                seeds = torch.zeros_like(scores)
+                seeds[torch.arange(len(picked), device=scores.device), picked] = 1
+                lines.append(_backward(script, leaf, scores, seeds, mode, len(picked)))
+    audit: dict[str, int] = {}
+    for line in lines:
+        audit |= line.audit
+    return Traced(
+        torch.cat([line.parts for line in lines]),
+        {name: torch.cat([line.entries[name] for line in lines]) for name in lines[0].entries},
+        torch.cat([line.scores for line in lines]),
+        audit,
+    )
+
+
+def span(script: Script, rules: RuleSet, weights: Tensor) -> Traced:
+    """One line for sum_t weights_t score_t by a single backward; exact, since the backward is linear in its seed."""
+    with _graph(script, rules, 0, script.answer, 1) as (leaf, scores, mode):
+        return _backward(script, leaf, scores, weights.to(scores).view(1, -1), mode, 1)
+
+
+@contextlib.contextmanager
+def _graph(
+    script: Script, rules: RuleSet, first: int, last: int, copies: int
+) -> Iterator[tuple[Tensor, Tensor, TraceMode]]:
+    """Leaf (copies, P + last - 1, width), scores (copies, last - first), and the mode that keeps the books."""
+    mode = TraceMode(rules)
+    mode.books.batch = copies
+
+    def noted(y: Tensor) -> None:
+        mode.note(y, "activation")
+
+    whole = whole_activations(script.model, noted) if rules.whole_activations else contextlib.nullcontext()
+    with torch.inference_mode(False), torch.enable_grad(), frozen(script.model):
+        with whole, visible_attention(script.model):
+            x = script.embeddings[:, : script.prompt + last - 1]
+            leaf = x.expand(copies, *x.shape[1:]).clone().requires_grad_()
+            with mode:
+                logits = script.logits(leaf.clone(), first, last)
+        scores = script.scores(logits, first, last)
+        if not bool(torch.isfinite(scores).all()):
+            raise RelevanceError("A score of the answer is not finite (NaN or infinite).", "Check the model's weights.")
+        mode.finished = True
+        yield leaf, scores, mode
+
+
+def _backward(script: Script, leaf: Tensor, scores: Tensor, seeds: Tensor, mode: TraceMode, lines: int) -> Traced:
+    mode.books.entries.clear()
+    values = (scores.detach() * seeds).sum(1)
+    parts = torch.zeros(lines, script.length, dtype=torch.float64)
+    if carries(scores):
+        with mode:  # to notice a forward that is recomputed now
+            (gradient,) = opened(torch.autograd.grad)(
+                scores, [leaf], grad_outputs=[seeds], retain_graph=True, allow_unused=True
+            )
+        if gradient is not None:
+            x = leaf.detach()
+            wide = torch.float32 if x.dtype.itemsize < 4 else x.dtype
+            parts[:, : x.shape[1]] = (x.to(wide) * gradient.to(wide))[:lines].sum(-1).cpu().double()
+    else:
+        mode.books.post("constants", values)
+    entries = {name: mode.books.total(name)[:lines] for name in ENTRIES if name != "inputs"}
+    return Traced(parts, entries, values[:lines].cpu().double(), dict(mode.audit))

@@ -1,0 +1,95 @@
+"""Columns of an answer: carriers through the frozen forward, in chunks under a memory bound."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from . import _columns_rules  # noqa: F401 - importing it fills the table
+from ._answer_forward import Script, visible_attention
+from ._answer_rows import Traced
+from ._columns import ENTRIES_CARRIED, CarrierMode, NoColumns, whole_activations_carried
+from ._errors import RelevanceError
+from ._ledger import ENTRIES
+
+GATES = {"conserving": "half", "fastest": "constant"}  # rule sets with constant attention, and their gates
+MOST = 64  # carriers at once
+
+
+def columns(script: Script, rules: str, masks: Tensor, memory: int) -> Traced:
+    """One line for each answer token; parts are the groups of tokens, (T, groups).
+
+    masks: (groups, P + T) of 0 and 1. memory: bytes that the activations of one chunk of carriers may take, about.
+    Raises NoColumns for rules with relevance through attention, and for operations that carriers cannot follow.
+    """
+    if rules not in GATES:
+        raise NoColumns(f'Columns exist for the rules {" and ".join(GATES)}, not for "{rules}".', "Ask for rows.")
+    with torch.no_grad(), visible_attention(script.model):
+        entries = _live_entries(script, GATES[rules])
+        chunk = max(1, min(MOST, memory // row_bytes(script) - 1))
+        masks = masks[:, : script.length - 1].to(script.embeddings)
+        wanted = len(masks) + len(entries)
+        collected: list[Tensor] = []
+        scores = torch.empty(0)
+        while len(collected) < wanted:
+            start = len(collected)
+            part = masks[start : start + chunk]
+            named = entries[max(0, start - len(masks)) :][: chunk - len(part)]
+            try:
+                scores, lines = _forward(script, GATES[rules], part, named)
+            except torch.OutOfMemoryError:
+                if chunk == 1:
+                    raise RelevanceError(
+                        "The device has not enough memory for two rows of this prompt.", "Shorten the prompt."
+                    ) from None
+                chunk = max(1, chunk // 2)
+                continue
+            collected.extend(lines)
+        if not wanted:
+            scores, _ = _forward(script, GATES[rules], masks[:0], [])
+    if not bool(torch.isfinite(scores).all()):
+        raise RelevanceError("A score of the answer is not finite (NaN or infinite).", "Check the model's weights.")
+    nothing = torch.zeros(script.answer, dtype=torch.float64)
+    ledger = {name: nothing for name in ENTRIES if name != "inputs"}
+    ledger |= dict(zip(entries, collected[len(masks) :], strict=True))
+    parts = torch.stack(collected[: len(masks)], 1) if len(masks) else nothing[:, None][:, :0]
+    return Traced(parts, ledger, scores, {})
+
+
+def row_bytes(script: Script) -> int:
+    """Bytes that the activations of one batch row take at most, about: 8 hidden states, 3 of the widest, 2 logits."""
+    width = script.embeddings.shape[-1]
+    head = getattr(script.model, "get_output_embeddings", lambda: None)()
+    layers = [m for m in script.model.modules() if isinstance(m, nn.Linear) and m is not head]
+    widest = max([m.out_features for m in layers] + [4 * width])
+    vocabulary = len(head.weight) if head is not None and hasattr(head, "weight") else 0
+    values = script.length * (8 * width + 3 * widest) + 2 * script.answer * vocabulary
+    return max(1, values * script.embeddings.element_size())
+
+
+def _forward(script: Script, gates: str, masks: Tensor, entries: list[str]) -> tuple[Tensor, list[Tensor]]:
+    """The real scores (T,) and, for each mask and entry, its line (T,); float64 on the CPU."""
+    x = script.embeddings
+    carriers = torch.cat([x, x * masks[:, :, None], x.new_zeros(len(entries), *x.shape[1:])])
+    rows = {name: 1 + len(masks) + i for i, name in enumerate(entries)}
+    scores = _run(script, carriers, rows, gates, script.answer).cpu().double()
+    return scores[0], list(scores[1:])
+
+
+def _live_entries(script: Script, gates: str) -> list[str]:
+    """Ledger entries that this model books at all: a forward over two tokens tells, for next to nothing."""
+    x = script.embeddings[:, :2]
+    carriers = torch.cat([x, x.new_zeros(len(ENTRIES_CARRIED), *x.shape[1:])])
+    rows = {name: 1 + i for i, name in enumerate(ENTRIES_CARRIED)}
+    logits = _run(script, carriers, rows, gates, 0)
+    return [name for name, row in rows.items() if bool((logits[row] != 0).any())]
+
+
+def _run(script: Script, carriers: Tensor, entries: dict[str, int], gates: str, answer: int) -> Tensor:
+    mode = CarrierMode(len(carriers), entries, gates)
+    with whole_activations_carried(script.model, mode), mode:
+        mode.carry(carriers)
+        logits = script.logits(carriers, 0, max(answer, 1))
+    if not mode.carries(logits):
+        raise NoColumns("The scores do not depend on the embeddings.", "Ask for rows.")
+    return script.scores(logits, 0, answer) if answer else logits

@@ -1,0 +1,292 @@
+"""The carriers' side of the rules: how row i of an operation follows from row i of its operands and from row 0.
+
+Notation: x_i is row i of a traced operand, x_0 its real value, c a constant. Each rule is the transpose of the rule of
+the same operation in `conserving` (or `fastest`); an operation that is not here cannot be followed, and rows are used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from ._columns import CARRIER_RULES, CarrierMode, CarrierRule, NoColumns, ratio
+from ._table import spellings
+
+MOVES = (
+    "view reshape view_as reshape_as flatten unflatten squeeze unsqueeze permute transpose swapaxes movedim "
+    "contiguous clone alias expand expand_as repeat repeat_interleave chunk split split_with_sizes unbind select slice "
+    "narrow index_select getitem roll flip to type _to_copy float double half bfloat16 type_as iter "
+    "neg negative dropout"
+)
+ACTIVATIONS = "gelu silu mish tanh elu selu celu relu6 hardtanh hardswish erf square pow softplus sigmoid"
+QUERIES = (
+    "exp exp2 sqrt rsqrt reciprocal log std var cos logsumexp softmax eq ne lt le gt ge isnan isinf isfinite argmax "
+    "any all zeros_like ones_like empty_like full_like new_zeros new_ones new_empty detach"
+)
+
+
+def carried(*names: str) -> Callable[[CarrierRule], CarrierRule]:
+    """Decorator: the rule of every spelling of these operations."""
+
+    def keep(function: CarrierRule) -> CarrierRule:
+        for name in names:
+            for spelling in spellings(name):
+                CARRIER_RULES[spelling] = function
+        return function
+
+    return keep
+
+
+@carried(*MOVES.split())
+def moved(mode: CarrierMode, operation: Any, *args: Any, **kwargs: Any) -> Any:
+    """y_i = move(x_i): values are moved within their row; that the rows stay in front is seen on row numbers, once."""
+    x = args[0]
+    if not mode.carries(x) or any(mode.carries(other) for other in tree_leaves((args[1:], kwargs))):
+        shapes_only = operation in VIEW_AS and mode.carries(x)
+        if not shapes_only:
+            raise NoColumns(f"Columns cannot follow {mode.name(operation)} here.", "Ask for rows.")
+    y = operation(*args, **kwargs)
+    others = [t for t in tree_leaves((args[1:], kwargs)) if isinstance(t, Tensor)]
+    key = repr((operation, x.shape, x.stride(), args[1:], sorted(kwargs.items()))) if not others else ""
+    if not key or key not in mode.led:
+        numbers = torch.arange(mode.rows, device=x.device, dtype=torch.float64).repeat_interleave(len(x) // mode.rows)
+        probe = operation(numbers.view(-1, *[1] * (x.dim() - 1)).expand(x.shape).clone(), *args[1:], **kwargs)
+        for z in tree_leaves(probe):
+            _rows_lead(mode, operation, z)
+        mode.led.add(key)
+    return mode.carry(y, mode.notes.get(x, ""))
+
+
+VIEW_AS = {f for name in ("view_as", "reshape_as", "expand_as", "type_as") for f in spellings(name)}
+
+
+def _rows_lead(mode: CarrierMode, operation: Any, z: Tensor) -> None:
+    if z.dim() and len(z) % mode.rows == 0:
+        numbers = torch.arange(mode.rows, device=z.device).repeat_interleave(len(z) // mode.rows)
+        if bool((z.abs() == numbers.view(-1, *[1] * (z.dim() - 1))).all()):
+            return
+    raise NoColumns(f"The operation {mode.name(operation)} mixes the rows of the batch.", "Ask for rows.")
+
+
+@carried("sum", "mean", "cumsum")
+def reduced(mode: CarrierMode, operation: Any, input: Tensor, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """y_i = sum of x_i along dimensions other than the first."""
+    dims = (dim,) if isinstance(dim, int) else dim
+    if dims is None or any(d % input.dim() == 0 for d in dims):
+        raise NoColumns(f"The operation {mode.name(operation)} mixes the rows of the batch.", "Ask for rows.")
+    return mode.carry(operation(input, dim, *args, **kwargs))
+
+
+@carried("add", "__radd__", "sub", "subtract", "rsub", "__rsub__")
+def summed(mode: CarrierMode, operation: Any, input: Any, other: Any, alpha: float = 1) -> Any:
+    """y_i = a_i +- b_i; a constant c is added to row 0 and to the carrier of its ledger entry."""
+    if not mode.carries(input):
+        input = mode.only(input, like=other)
+    if not mode.carries(other):
+        other = mode.only(other, like=input)
+    return mode.carry(operation(input, other, alpha=alpha) if alpha != 1 else operation(input, other))
+
+
+@carried("cat", "concat", "concatenate")
+def joined(mode: CarrierMode, operation: Any, tensors: Any, dim: int = 0) -> Any:
+    """y_i = [a_i, b_i]; constants as in a sum."""
+    like = next(x for x in tensors if mode.carries(x))
+    if dim % like.dim() == 0 or any(not mode.carries(x) and x.dim() != like.dim() for x in tensors):
+        raise NoColumns("The model joins along the batch.", "Ask for rows.")
+    return mode.carry(operation([x if mode.carries(x) else mode.only(x, like) for x in tensors], dim))
+
+
+@carried("mul", "multiply", "__rmul__")
+def product(mode: CarrierMode, operation: Any, input: Any, other: Any) -> Any:
+    """y_i = c x_i; of two traced factors y_i = (a_i b_0 + a_0 b_i) / 2, or a_0 b_i where a is a gate."""
+    if not (mode.carries(input) and mode.carries(other)):
+        traced = input if mode.carries(input) else other
+        y = operation(input, other)
+        if y.dim() != traced.dim() or len(y) != len(traced):
+            raise NoColumns("A product changes the shape of the batch.", "Ask for rows.")
+        return mode.carry(y)
+    if input.dim() != other.dim() or len(input) != len(other):
+        raise NoColumns("A product joins tensors whose batches differ.", "Ask for rows.")
+    gates = ("gate", "activation") if mode.gates == "constant" else ("gate",)
+    first, second = (mode.notes[x] in gates for x in (input, other))
+    a, b = mode.by_row(input), mode.by_row(other)
+    if first != second:
+        return mode.carry((a[:1] * b if first else a * b[:1]).flatten(0, 1))
+    return mode.carry(torch.addcmul(a * b[:1], a[:1], b).mul_(0.5).flatten(0, 1))
+
+
+@carried("div", "divide", "true_divide", "__truediv__")
+def quotient(mode: CarrierMode, operation: Any, input: Any, other: Any, **kwargs: Any) -> Any:
+    """y_i = a_i / b_0: the divisor is a constant."""
+    if mode.carries(other):
+        other = mode.constant(mode.real(other))
+    y = operation(input, other, **kwargs)
+    return mode.carry(y) if mode.carries(input) else y
+
+
+@carried(*ACTIVATIONS.split())
+def activation(mode: CarrierMode, operation: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """y_i = x_i (f(x_0) - f(0)) / x_0; f(0) is a constant (identity rule, Achtibat et al. 2024)."""
+    if not mode.carries(input) or any(isinstance(x, Tensor) for x in (*args, *kwargs.values())):
+        raise NoColumns(f"Columns cannot follow {mode.name(operation)} with these arguments.", "Ask for rows.")
+    probe = torch.tensor([-1e-4, 0.0, 1e-4], dtype=torch.float64)
+    below, zero, above = operation(probe, *args, **kwargs).tolist()
+    x0 = mode.real(input)
+    value = operation(x0, *args, **kwargs)
+    if not all(abs(v) < 1e3 for v in (below, zero, above)):
+        return mode.constant(value)
+    slope = (above - below) / 2e-4
+    if zero == 0:
+        return mode.carry(ratio(mode, input, value, slope), "activation")
+    wide = torch.float64 if x0.device.type != "mps" else torch.float32
+    change = operation(x0.to(wide), *args, **kwargs) - zero
+    y = ratio(mode, input, value, slope, change)
+    row = mode.entries.get("constants")
+    if row is not None:
+        mode.by_row(y)[row] += zero
+    return mode.carry(y, "gate")
+
+
+@carried("relu", "leaky_relu")
+def rectifier(mode: CarrierMode, operation: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """y_i = x_i f(x_0) / x_0 (homogeneous: Euler); torch's own slope at zero, that of the negative side."""
+    value = operation(mode.real(input), *args, **kwargs)
+    slope = -float(operation(torch.tensor(-1.0), *args, **kwargs))
+    return ratio(mode, input, value, slope)
+
+
+@carried(*QUERIES.split())
+def constant(mode: CarrierMode, operation: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """y_i = f(x_0): scales, attention weights and questions about values are constants of row 0."""
+    rest = [mode.real(x) for x in args]
+    y = mode.constant(operation(mode.real(input), *rest, **{name: mode.real(x) for name, x in kwargs.items()}))
+    if "softmax" in getattr(operation, "__name__", ""):
+        mode.origins[y] = "softmax"
+    return y
+
+
+@carried("matmul", "mm", "bmm")
+def matrix_product(mode: CarrierMode, operation: Any, input: Tensor, other: Tensor) -> Any:
+    """y_i = x_i W or A x_i; of two traced factors half of each with the other's row 0 (uniform rule)."""
+    if mode.carries(input) and mode.carries(other):
+        if input.dim() != other.dim() or input.dim() < 3 or len(input) != len(other):
+            raise NoColumns("A matrix product joins tensors whose batches differ.", "Ask for rows.")
+        a, b = mode.by_row(input), mode.by_row(other)
+        return mode.carry(((a @ b[:1] + a[:1] @ b) * 0.5).flatten(0, 1))
+    traced = input if mode.carries(input) else other
+    y = operation(input, other)
+    if (traced is other and traced.dim() < 3) or y.dim() != traced.dim() or len(y) != len(traced):
+        raise NoColumns("A matrix product mixes the rows of the batch.", "Ask for rows.")
+    return mode.carry(y)
+
+
+@carried("linear")
+def dense(mode: CarrierMode, operation: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
+    """y_i = x_i W^T; the bias is added to row 0 and to its ledger carrier."""
+    if not mode.carries(input) or mode.carries(weight):
+        raise NoColumns("A layer's weights depend on the input.", "Ask for rows.")
+    return mode.carry(_with_bias(mode, F.linear(input, weight), bias))
+
+
+@carried("addmm")
+def dense_transposed(
+    mode: CarrierMode, operation: Any, input: Tensor, mat1: Tensor, mat2: Tensor, beta: float = 1, alpha: float = 1
+) -> Any:
+    """y_i = x_i W + b, as GPT-2 writes it."""
+    if mode.carries(input) or mode.carries(mat2) or input.dim() != 1 or beta != 1 or alpha != 1:
+        raise NoColumns("Columns cannot follow this addmm.", "Ask for rows.")
+    return mode.carry(_with_bias(mode, mat1 @ mat2, input))
+
+
+def _with_bias(mode: CarrierMode, y: Tensor, bias: Tensor | None) -> Tensor:
+    if bias is not None:
+        rows = mode.by_row(y)
+        rows[0] += bias
+        row = mode.entries.get(mode.origin(bias))
+        if row is not None:
+            rows[row] += bias
+    return y
+
+
+@carried("layer_norm")
+def layer_norm(
+    mode: CarrierMode,
+    operation: Any,
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *args: Any,
+) -> Any:
+    """y_i = (x_i - mean x_i) g / sigma_0; the bias as in `dense` (LN rule, Ali et al. 2022)."""
+    dims = tuple(range(-len(normalized_shape), 0))
+    value, _, rstd = torch.native_layer_norm(mode.real(input), list(normalized_shape), weight, bias, eps)
+    scale = rstd if weight is None else rstd * weight
+    y = (mode.by_row(input - input.mean(dims, keepdim=True)) * scale).flatten(0, 1).to(input.dtype)
+    y = _with_bias(mode, y, bias)
+    y[: len(value)] = value
+    return mode.carry(y)
+
+
+@carried("rms_norm")
+def rms_norm(
+    mode: CarrierMode, operation: Any, input: Tensor, normalized_shape: Any, weight: Any = None, eps: Any = None
+) -> Any:
+    """y_i = x_i g / rms(x_0) (LN rule, Ali et al. 2022)."""
+    dims = tuple(range(-len(normalized_shape), 0))
+    x0 = mode.real(input)
+    wide = x0.float() if x0.dtype.itemsize < 4 else x0
+    scale = torch.rsqrt(wide.square().mean(dims, keepdim=True) + (torch.finfo(x0.dtype).eps if eps is None else eps))
+    scale = scale if weight is None else scale * weight
+    return mode.carry((mode.by_row(input) * scale).flatten(0, 1).to(input.dtype))
+
+
+@carried("scaled_dot_product_attention")
+def attention(
+    mode: CarrierMode,
+    operation: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """y_i = A_0 v_i, A_0 = softmax(q_0 k_0^T + mask): weights once, for all carriers in one product (AH rule).
+
+    query (rows, heads, S, d), key and value (rows, kv heads, S, d). Works on blocks of queries, so that weights never
+    take more than heads x 256 x S values.
+    """
+    if not mode.carries(value) or value.shape[0] != mode.rows or mode.carries(attn_mask):
+        raise NoColumns("Columns cannot follow this attention.", "Ask for rows.")
+    q, k = mode.real(query)[0], mode.real(key)[0]
+    mask = None if attn_mask is None else attn_mask.expand(*[1] * (4 - attn_mask.dim()), *attn_mask.shape)[0]
+    rows, groups, length, width = value.shape
+    heads, queries = q.shape[0], q.shape[1]
+    k = k.repeat_interleave(heads // len(k), 0) if len(k) != heads else k
+    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    values = value.permute(1, 2, 0, 3).reshape(groups, length, rows * width)
+    y = torch.empty(rows, heads, queries, width, dtype=value.dtype, device=value.device)
+    for start in range(0, queries, 256):
+        end = min(start + 256, queries)
+        reach = min(end, length) if is_causal else length
+        weights = (q[:, start:end] * factor) @ k[:, :reach].transpose(-1, -2)
+        if is_causal:
+            future = torch.ones(end - start, reach, dtype=torch.bool, device=q.device).triu(start + 1)
+            weights.masked_fill_(future, -math.inf)
+        if mask is not None:
+            part = mask[:, start:end, :reach] if mask.shape[-2] > 1 else mask[..., :reach]
+            weights = weights.masked_fill(~part, -math.inf) if part.dtype == torch.bool else weights + part
+        weights = weights.softmax(-1).reshape(groups, -1, reach)
+        block = (weights @ values[:, :reach]).view(groups, heads // groups, end - start, rows, width)
+        y[:, :, start:end] = block.permute(3, 0, 1, 2, 4).reshape(rows, heads, end - start, width)
+    return mode.carry(y)
