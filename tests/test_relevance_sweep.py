@@ -125,12 +125,15 @@ def question(name: str, model: Any, dtype: torch.dtype = torch.float32) -> tuple
     return {**inputs, "use_cache": False}, of, Target.index(7).at(-1)
 
 
-def trace_of(name: str, rules: str = "conserving", dtype: torch.dtype = torch.float32, **options: Any) -> Trace:
+def trace_of(
+    name: str, rules: str = "conserving", dtype: torch.dtype = torch.float32, leading: Target | None = None
+) -> Trace:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = family(name).to(dtype)
         inputs, of, target = question(name, model, dtype)
-        return Tracer(model, rules).trace(inputs, of, target, **options)
+        target = leading or target
+        return Tracer(model, rules).trace(inputs, of, target)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -140,3 +143,31 @@ def test_every_family_adds_up(name: str) -> None:
     assert trace.audit == {}
     assert not trace.ledger.unhandled.any()
     assert all(r.abs().sum() > 0 for r in trace.relevance.values())
+
+
+@pytest.mark.parametrize("rules", ["fastest", "attnlrp", "gamma"])
+@pytest.mark.parametrize("name", ["Llama", "Mixtral", "GPT-OSS", "GPT-2", "Mamba", "BERT", "T5", "ViT", "ConvNeXt"])
+def test_the_other_rules_account_for_everything(name: str, rules: str) -> None:
+    trace = trace_of(name, rules)
+    assert trace.ledger.gap.max() < 1e-5
+    assert trace.audit == {}
+    if rules == "attnlrp" and name in ("Llama", "BERT", "ViT"):  # attention passes relevance, and loses some
+        assert trace.ledger.softmax.abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", ["Llama", "Qwen3-MoE", "GPT-2", "BERT", "ResNet", "Mamba"])
+def test_sixteen_bits_are_enough(name: str) -> None:
+    """The account of the largest score closes to a hundredth, and the relevance is that of 32 bits."""
+    model = family(name)
+    inputs, _, _ = question(name, model)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        scores = model(**inputs).logits
+    target = Target.index(int(scores.flatten(0, -2)[-1].argmax()))
+    target = target.at(-1) if scores.dim() == 3 else target
+    half, full = trace_of(name, dtype=torch.bfloat16, leading=target), trace_of(name, leading=target)
+    assert half.audit == {}
+    assert half.ledger.gap.max() < 1e-2
+    for key, relevance in full.relevance.items():
+        both = torch.stack([relevance.flatten(), half.relevance[key].float().flatten()])
+        assert torch.corrcoef(both)[0, 1] > 0.98

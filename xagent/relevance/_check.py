@@ -14,10 +14,9 @@ def check(model: nn.Module, inputs: Mapping[str, Any], of: Sequence[str], baseli
     """Raise RelevanceError for names, types, shapes and modes that make a trace impossible."""
     if isinstance(of, str) or not of:
         raise RelevanceError("`of` must list the names of the inputs to explain.")
-    modules = dict(model.named_modules())
     for name in of:
         x = inputs.get(name)
-        if x is None and name in modules and name:
+        if x is None and name and name in dict(model.named_modules()):
             continue
         if not isinstance(x, Tensor):
             raise RelevanceError(
@@ -27,7 +26,7 @@ def check(model: nn.Module, inputs: Mapping[str, Any], of: Sequence[str], baseli
         if not x.is_floating_point():
             raise RelevanceError(
                 f'The input "{name}" holds {x.dtype} values; relevance flows only through floating point.',
-                f"Name an embedding of it instead: {', '.join(_embeddings(modules)) or 'inputs_embeds'}.",
+                f"Name an embedding of it instead: {', '.join(_embeddings(model)) or 'inputs_embeds'}.",
             )
         if name in baseline and not _broadcasts(baseline[name], x):
             raise RelevanceError(f'The baseline of "{name}" does not have the shape {tuple(x.shape)}.')
@@ -39,8 +38,8 @@ def check(model: nn.Module, inputs: Mapping[str, Any], of: Sequence[str], baseli
         raise RelevanceError("The model is in training mode.", "Call model.eval() first.")
 
 
-def _embeddings(modules: Mapping[str, nn.Module]) -> list[str]:
-    found = [name for name, module in modules.items() if isinstance(module, (nn.Embedding, nn.EmbeddingBag))]
+def _embeddings(model: nn.Module) -> list[str]:
+    found = [name for name, module in model.named_modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag))]
     return [f'"{name}"' for name in found[:3] if name]
 
 
@@ -57,6 +56,8 @@ def floating(name: str, x: Any) -> Tensor:
         raise RelevanceError(f'What "{name}" returns is no tensor, but a {type(x).__name__}.')
     if not x.is_floating_point():
         raise RelevanceError(f'"{name}" holds {x.dtype} values; relevance flows only through floating point.')
+    if not x.numel():
+        raise RelevanceError(f'"{name}" is empty: its shape is {tuple(x.shape)}.')
     return x
 
 

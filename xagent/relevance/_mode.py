@@ -16,7 +16,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from ._errors import RelevanceError
 from ._ledger import Books
-from ._step import Step, carries
+from ._step import Step
 from ._table import OUT_OF_PLACE, RuleSet, spellings
 from ._watch import Watch
 
@@ -45,13 +45,14 @@ class TraceMode(TorchFunctionMode):
     def __torch_function__(
         self, operation: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        if self.finished and not torch.is_grad_enabled():  # the bookings themselves
-            return operation(*args, **kwargs)
         if getattr(operation, "__name__", "") in QUESTIONS:
+            return operation(*args, **kwargs) if kwargs else operation(*args)
+        kwargs = kwargs or {}
+        recording = torch.is_grad_enabled()
+        if self.finished and not recording:  # the bookings themselves
             return operation(*args, **kwargs)
-        leaves = list(tensors_in((*args, *kwargs.values())))
-        if not any(carries(x) for x in leaves):
+        leaves = list(tensors_in((*args, *kwargs.values()) if kwargs else args))
+        if not recording or not any(x.requires_grad for x in leaves):
             return self._constant(operation, args, kwargs, leaves)
         if self.finished:
             raise RelevanceError(
@@ -174,7 +175,7 @@ def _out_of_place(operation: Callable[..., Any], args: Any, kwargs: Any) -> tupl
     if operation in OUT_OF_PLACE:
         return OUT_OF_PLACE[operation], args, kwargs, True
     signature = _signature(operation)
-    if signature is None:
+    if signature is None or not (kwargs.get("inplace") or True in [x for x in args if isinstance(x, bool)]):
         return operation, args, kwargs, False
     bound = signature.bind(*args, **kwargs)
     in_place = bool(bound.arguments.pop("inplace", False))

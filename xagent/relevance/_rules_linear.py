@@ -51,7 +51,8 @@ PRODUCTS = (
 def moved(step: Step, *args: Any, **kwargs: Any) -> Any:
     """Values are moved or copied. What is noted about a tensor (a gate) holds for its views."""
     y = step.plain()
-    note = step.mode.marks.get(args[0]) if args and isinstance(args[0], Tensor) else None
+    known = step.mode.marks and args and isinstance(args[0], Tensor)
+    note = step.mode.marks.get(args[0]) if known else None
     if note:
         step.mode.note(y, note)
     return y

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Backward = Callable[[Tensor], Tensor]
 
+# inside, the mode that watches the gradient for recomputations is not asked: the engine's own arithmetic
+quiet = torch._C.DisableTorchFunction
+
 
 def carries(x: object) -> bool:
     """Whether x depends on a traced input, so that relevance can flow through it."""
@@ -36,7 +39,8 @@ class _Carry(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.back(gradient).to(ctx.dtype), None, None
+        with quiet():
+            return ctx.back(gradient).to(ctx.dtype), None, None
 
 
 def carry(x: Tensor, value: Tensor, back: Backward) -> Tensor:
@@ -93,9 +97,10 @@ class Step:
         constant = addend.detach() if isinstance(addend, Tensor) else addend
 
         def settle(gradient: Tensor) -> None:
-            if isinstance(constant, Tensor) and constant._version != version:
-                raise RelevanceError("The model overwrites a constant in place after adding it.")
-            self.mode.books.add(entry, gradient, constant * sign if sign != 1 else constant)
+            with quiet():
+                if isinstance(constant, Tensor) and constant._version != version:
+                    raise RelevanceError("The model overwrites a constant in place after adding it.")
+                self.mode.books.add(entry, gradient, constant * sign if sign != 1 else constant)
 
         y.register_hook(settle)  # type: ignore[no-untyped-call]
 

@@ -144,7 +144,7 @@ def substituted(model: nn.Module, names: Collection[str], entered: Entered) -> I
 
     handles = []
     try:
-        for name, module in model.named_modules():
+        for name, module in model.named_modules() if calls else ():
             if name in calls:
                 handles.append(module.register_forward_hook(hook_for(name), with_kwargs=True))
         yield
