@@ -126,7 +126,7 @@ def trace_answer(
     chosen = token_sources(script.prompt) if sources is None else tuple(sources)
     groups = _groups(chosen, script, sink)
     rule = rule_set(rules)
-    copies = chunk or (8 if script.embeddings.is_cuda else 1)
+    copies = (8 if script.embeddings.is_cuda else 1) if chunk is None else chunk
     if copies < 1 or way not in ("auto", "span", "rows", "columns") or (weights is not None and way != "span"):
         raise RelevanceError("way is auto, span, rows or columns; weights belong to a span; chunk is at least 1.")
     present = torch.tensor(sorted(set(groups.tolist())))
