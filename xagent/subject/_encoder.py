@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from xagent.case import LARGEST
 from xagent.errors import InvalidCase
 from xagent.subject._features import (
-    LARGEST,
     Feature,
     Level,
     Numeric,
