@@ -1,9 +1,9 @@
 """Cost of explaining a whole answer in multiples of one forward: `python benchmarks/relevance/answers.py [rounds]`.
 
-Llama 8 x 512 with random weights, a prompt of 192 tokens in 8 sources, answers of 64 and 256 tokens. One thread, process
-time, methods interleaved, the fastest of all rounds; only the ratios mean anything. The forward is the teacher-forced
-one over prompt and answer with the answer's logits, without a graph. Rows are timed once: they take as long as the rest
-together.
+Llama 8 x 512 with random weights, a prompt of 192 tokens in 8 sources, answers of 64 and 256 tokens. One thread,
+process time, methods interleaved, the fastest of all rounds; only the ratios mean anything. The forward is the
+teacher-forced one over prompt and answer with the answer's logits, without a graph. Rows are timed once: they take as
+long as the rest together.
 """
 
 from __future__ import annotations
