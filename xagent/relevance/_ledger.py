@@ -75,7 +75,19 @@ class Books:
         if isinstance(value, Tensor) and value.dim() == 1 and wide.dim() > 2 and self.fits(wide):
             # a bias: the gradient's sum over positions is small, the product is not
             gradient = wide = wide.flatten(1, -2).sum(1)
+        elif isinstance(value, Tensor) and 2 < wide.dim() == value.dim() + 1 and value.numel() == wide.shape[1]:
+            gradient = wide = wide.flatten(2).sum(2)  # the same along channels
+            value = value.flatten()
         return self.per_sample(torch.where(gradient == 0, 0, wide * value))
+
+    def inner(self, gradient: Tensor, value: Tensor) -> Tensor:
+        """As `amount` for two tensors of one shape; in one pass, without copies, where that is exact enough."""
+        if gradient.dtype.itemsize >= 4 and gradient.device.type == "cpu" and self.fits(gradient):
+            dot: Tensor = torch.linalg.vecdot(gradient.reshape(self.batch, -1), value.reshape(self.batch, -1))
+            dot = dot.double()
+            if bool(dot.isfinite().all()):
+                return dot
+        return self.amount(gradient, value)
 
     def fits(self, amounts: Tensor) -> bool:
         """Whether the first dimension is the batch."""

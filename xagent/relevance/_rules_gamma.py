@@ -62,12 +62,11 @@ def favoured(step: Step, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor |
     gamma = step.mode.rules.strength
     c, d = (0.5, 0.5) if math.isinf(gamma) else (1 + gamma / 2, gamma / 2)
     z = layer(x, weight, bias)
-    m = layer(x * torch.sign(x.detach()), weight.detach().abs(), None if bias is None else bias.detach().abs())
+    m = layer(x.abs(), weight.detach().abs(), None if bias is None else bias.detach().abs())
     value, sign = z.detach(), torch.sign(z.detach())
     if along is not None:
         step.book(z, along, "biases")
         step.book(m, along.detach().abs(), "biases")
     mixed = z * c + m * (sign * d)
-    ratio = value / mixed.detach()
-    ratio = torch.where(value == 0, 0, ratio)
+    ratio = (value / mixed.detach()).nan_to_num_(nan=0.0)  # 0 / 0 only
     return step.carry(mixed, value, lambda gradient: gradient * ratio)

@@ -33,9 +33,11 @@ class _Carry(torch.autograd.Function):
     """The value as it is; the gradient by the given linear map."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, value: Tensor, back: Backward) -> Tensor:
+    def forward(ctx: Any, x: Tensor, held: tuple[Tensor], back: Backward) -> Tensor:
+        # The value comes in a tuple: as an argument of its own, what is returned would be a view of it, and a model
+        # that goes on in place (`nn.ReLU(inplace=True)`) would be refused.
         ctx.back, ctx.dtype = back, x.dtype
-        return value.view_as(value)
+        return held[0]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -48,7 +50,7 @@ def carry(x: Tensor, value: Tensor, back: Backward) -> Tensor:
 
     `back` is a linear map; what it needs must be computed now (a model may overwrite x in place later).
     """
-    return _Carry.apply(x, value, back)  # type: ignore[no-any-return,no-untyped-call]
+    return _Carry.apply(x, (value,), back)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class Step:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ._output import tensors_of
-from ._step import carries
+from ._step import carries, quiet
 
 if TYPE_CHECKING:
     from ._mode import TraceMode
@@ -74,7 +74,8 @@ class Watch:
 
         def settle(gradient: Tensor) -> None:
             books = self.mode.books
-            amount = books.amount(gradient, value[0])
+            with quiet():
+                amount = books.inner(gradient, value[0])
             for each in names:
                 books.entries.setdefault(f"layer:{each}", []).append(amount)
 
@@ -89,7 +90,7 @@ class Watch:
             name in ATTENDS and self.mode.marks.get(args[0]) == "softmax"
         )
         if self.heads and attends and y.dim() == 4 and carries(y):
-            self._record("heads", y, lambda r: r.sum(-1))
+            self._record("heads", y, torch.linalg.vecdot)
         if not self.neurons:
             return
         operands = [x for x in args if isinstance(x, Tensor)]
@@ -98,14 +99,14 @@ class Watch:
         elif name in READS:
             for x in operands:
                 if x in self._hidden and carries(x):
-                    self._record("neurons", x, lambda r: r)
+                    self._record("neurons", x, torch.mul)
 
     def hidden(self, y: Tensor) -> None:
         """Note that y holds the hidden units of an MLP."""
         if self.neurons:
             self._hidden[y] = True
 
-    def _record(self, kind: str, x: Tensor, reduce: Callable[[Tensor], Tensor]) -> None:
+    def _record(self, kind: str, x: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> None:
         found, base = self.found[kind], self._inside[-1] if self._inside else ""
         name, calls = base, 1
         while name in found:
@@ -115,7 +116,9 @@ class Watch:
         value = self.mode.watched(x)
 
         def settle(gradient: Tensor) -> None:
-            found[name] = found[name] + reduce(torch.where(gradient == 0, 0, gradient * value[0])).detach()
+            with quiet():
+                new = join(gradient, value[0]).detach()
+                found[name] = found[name] + new if found[name].dim() else new
 
         x.register_hook(settle)  # type: ignore[no-untyped-call]
 
