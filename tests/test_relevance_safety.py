@@ -243,3 +243,14 @@ def test_tracing_inside_inference_mode() -> None:
     with torch.inference_mode():
         inside = Tracer(model).trace({"input": x * 1}, ["input"], Target.index(0))
     assert torch.equal(inside.relevance["input"], outside.relevance["input"])
+
+
+def test_a_model_may_go_on_in_place_after_any_operation() -> None:
+    torch.manual_seed(0)
+    for before in (nn.Tanh(), nn.GELU(), nn.SiLU(), nn.Sigmoid(), nn.LayerNorm(5), nn.Identity()):
+        model = nn.Sequential(nn.Linear(4, 5), before, nn.ReLU(inplace=True), nn.Dropout(0.5, inplace=True))
+        model = nn.Sequential(model, nn.Linear(5, 2)).eval()
+        x = torch.randn(3, 4)
+        trace = Tracer(model).trace({"input": x}, of=["input"], target=Target.index(1))
+        torch.testing.assert_close(trace.score, model(x)[:, 1].detach())
+        assert bool((trace.ledger.gap <= 1e-5).all())
