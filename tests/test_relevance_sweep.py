@@ -125,14 +125,21 @@ def question(name: str, model: Any, dtype: torch.dtype = torch.float32) -> tuple
     return {**inputs, "use_cache": False}, of, Target.index(7).at(-1)
 
 
-def trace_of(
-    name: str, rules: str = "conserving", dtype: torch.dtype = torch.float32, leading: Target | None = None
-) -> Trace:
+def leading(name: str) -> Target:
+    """The largest score of the model in 32 bits: one near zero would make of every rounding a large share."""
+    model = family(name)
+    inputs, _, _ = question(name, model)
+    with torch.no_grad():
+        scores = model(**inputs).logits
+    target = Target.index(int(scores.flatten(0, -2)[-1].argmax()))
+    return target.at(-1) if scores.dim() == 3 else target
+
+
+def trace_of(name: str, rules: str = "conserving", dtype: torch.dtype = torch.float32) -> Trace:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = family(name).to(dtype)
-        inputs, of, target = question(name, model, dtype)
-        target = leading or target
+        target, model = leading(name), family(name).to(dtype)
+        inputs, of, _ = question(name, model, dtype)
         return Tracer(model, rules).trace(inputs, of, target)
 
 
@@ -158,14 +165,7 @@ def test_the_other_rules_account_for_everything(name: str, rules: str) -> None:
 @pytest.mark.parametrize("name", ["Llama", "Qwen3-MoE", "GPT-2", "BERT", "ResNet", "Mamba"])
 def test_sixteen_bits_are_enough(name: str) -> None:
     """The account of the largest score closes to a hundredth, and the relevance is that of 32 bits."""
-    model = family(name)
-    inputs, _, _ = question(name, model)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        scores = model(**inputs).logits
-    target = Target.index(int(scores.flatten(0, -2)[-1].argmax()))
-    target = target.at(-1) if scores.dim() == 3 else target
-    half, full = trace_of(name, dtype=torch.bfloat16, leading=target), trace_of(name, leading=target)
+    half, full = trace_of(name, dtype=torch.bfloat16), trace_of(name)
     assert half.audit == {}
     assert half.ledger.gap.max() < 1e-2
     for key, relevance in full.relevance.items():
