@@ -146,7 +146,9 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report's JSON on stdout, write no files.")] = False,
     device: Annotated[Device | None, typer.Option(help="Where the model runs.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
-    rules: Annotated[str | None, typer.Option(help="Relevance rules: conserving or gradient.")] = None,
+    rules: Annotated[
+        str | None, typer.Option(help="Relevance rules: conserving, fastest, attnlrp, blend:0.25, gamma, z+, gradient.")
+    ] = None,
     allow_mismatch: Annotated[
         bool | None, typer.Option("--allow-mismatch", help="Go on with a model file that is not the recorded one.")
     ] = None,
