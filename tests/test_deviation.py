@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from bare_case import bare_case
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -29,20 +30,7 @@ ROWS = 1500
 
 def context(folder: Path, given: dict[str, Any], reference: str | None = None, **features: Any) -> Context:
     kind = given["kind"]
-    case: dict[str, Any] = {
-        "schema": "xagent.case/1",
-        "id": "a-1",
-        "subject": "applicant 7",
-        "model": {
-            "format": "torch-export",
-            "path": "model.pt2",
-            "name": "m",
-            "version": "1",
-            "output": {"kind": "logit", "classes": ["no", "yes"]},
-        },
-        "input": given,
-        "prediction": {"label": "yes", "score": 0.7, "decided_at": "2026-11-02T09:30:01+00:00"},
-    }
+    case = bare_case(given)
     if reference is not None:
         case["reference"] = {"path": reference, "name": "last year's applicants"}
     (folder / "case.json").write_text(json.dumps(case))

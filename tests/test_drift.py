@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from bare_case import bare_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,20 +22,7 @@ from xagent.tools.drift import LEVEL, Drift, DriftResult
 
 
 def context(folder: Path, given: dict[str, Any], reference: str | None, window: str | None, **features: Any) -> Context:
-    case: dict[str, Any] = {
-        "schema": "xagent.case/1",
-        "id": "a-1",
-        "subject": "applicant 7",
-        "model": {
-            "format": "torch-export",
-            "path": "model.pt2",
-            "name": "m",
-            "version": "1",
-            "output": {"kind": "logit", "classes": ["no", "yes"]},
-        },
-        "input": given,
-        "prediction": {"label": "yes", "score": 0.7, "decided_at": "2026-11-02T09:30:01+00:00"},
-    }
+    case = bare_case(given)
     if reference:
         case["reference"] = {"path": reference, "name": "last year"}
     if window:
