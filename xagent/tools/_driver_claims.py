@@ -12,7 +12,7 @@ from xagent.tools._base import Context
 from xagent.tools._case_claims import is_category, sign_of, value_facts
 
 if TYPE_CHECKING:
-    from xagent.tools.relevance import PlayerRelevance, RelevanceResult
+    from xagent.tools._relevance_result import PlayerRelevance, RelevanceResult
 
 MOST_DRIVERS = 60
 _DIRECTION = {1: "for", -1: "against", 0: "neither"}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from xagent.case import TabularInput
 from xagent.case._case import Scalar
 from xagent.evidence import Claim
-from xagent.tools._base import Context, Result, Tool
+from xagent.tools._base import Context, Tool
 from xagent.tools._case_claims import is_category
 from xagent.tools._contrast import (
     ZEROS,
@@ -22,6 +22,7 @@ from xagent.tools._contrast import (
     score_coalitions,
 )
 from xagent.tools._driver_claims import relevance_claims
+from xagent.tools._relevance_result import ImageMap, LayerRelevance, PlayerRelevance, RelevanceResult, TokenRelevance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,68 +31,6 @@ if TYPE_CHECKING:
     from xagent.subject import Encoded
 
 LEDGER = ("inputs", "baseline", "biases", "positions", "constants", "softmax", "unhandled")
-
-
-class PlayerRelevance(Result):
-    """One input: its signed relevance towards the target, its share of the sum of magnitudes (0 when all are zero)
-    and its rank by magnitude, 1 first. typical: median or most frequent value of the reference population."""
-
-    feature: str
-    label: str
-    relevance: float
-    share: float
-    rank: int
-    typical: Scalar = None
-
-
-class LayerRelevance(Result):
-    """Signed relevance that a layer's output holds; under conserving rules little is lost from one to the next."""
-
-    name: str
-    sum: float
-
-
-class ImageMap(Result):
-    """pixels: grey values in [0, 1], rows from the top; map: signed relevance of each pixel."""
-
-    height: int
-    width: int
-    pixels: list[list[float]]
-    map: list[list[float]]
-
-
-class TokenRelevance(Result):
-    """One word of the text as it stands there, and its relevance."""
-
-    text: str
-    relevance: float
-
-
-class RelevanceResult(Result):
-    """players stand by rank. score: explained score, the target's output minus the foil's. ledger: where the score went
-    (sums to it, up to residual); unassigned: relevance of positions that belong to no player, such as special tokens.
-    gap: |residual| / |score|. audit: operations without a rule. complete: the method claims that the list sums to
-    f(x) - f(background). by_removal: the list was made by leaving out one input at a time.
-    """
-
-    method: str
-    status: Literal["exact", "audited"]
-    target: str | None
-    target_index: int
-    foil: str | None
-    foil_index: int | None
-    score: float
-    baseline: str
-    ledger: dict[str, float]
-    unassigned: float
-    gap: float
-    audit: dict[str, int]
-    complete: bool
-    by_removal: bool
-    players: tuple[PlayerRelevance, ...]
-    layers: tuple[LayerRelevance, ...] = ()
-    image: ImageMap | None = None
-    tokens: tuple[TokenRelevance, ...] | None = None
 
 
 class Relevance(Tool[RelevanceResult]):

@@ -1,0 +1,136 @@
+"""What the relevance tool finds: the typed result that reports draw from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from xagent.case._case import Scalar
+from xagent.tools._base import Result
+
+
+class PlayerRelevance(Result):
+    """One input: its signed relevance towards the target, its share of the sum of magnitudes (0 when all are zero)
+    and its rank by magnitude, 1 first. typical: median or most frequent value of the reference population."""
+
+    feature: str
+    label: str
+    relevance: float
+    share: float
+    rank: int
+    typical: Scalar = None
+
+
+class LayerRelevance(Result):
+    """Signed relevance that a layer's output holds; under conserving rules little is lost from one to the next."""
+
+    name: str
+    sum: float
+
+
+class HeadRelevance(Result):
+    """Signed relevance in the output of one attention head, over all positions. layer: the module that attends, by its
+    name in the model, in the order of the forward; head: from 0."""
+
+    layer: str
+    head: int
+    relevance: float
+
+
+class ImageMap(Result):
+    """pixels: grey values in [0, 1], rows from the top; map: signed relevance of each pixel."""
+
+    height: int
+    width: int
+    pixels: list[list[float]]
+    map: list[list[float]]
+
+
+class TokenRelevance(Result):
+    """One word of the text as it stands there, and its relevance."""
+
+    text: str
+    relevance: float
+
+
+class SentenceRelevance(Result):
+    """One sentence of the text as it stands there, and the relevance of its words together."""
+
+    text: str
+    relevance: float
+
+
+class AnswerToken(Result):
+    """One token of the answer as it stands there, and its explained score."""
+
+    text: str
+    score: float
+
+
+class SourceRelevance(Result):
+    """A passage of the prompt. kind: document, tool, turn, instruction, sentence, token or passage.
+
+    share: of the sum of magnitudes over all sources; sink, other and own are in no source and in no share."""
+
+    feature: str
+    label: str
+    kind: str
+    text: str
+    relevance: float
+    share: float
+
+
+class PromptToken(Result):
+    """One token of the prompt as it stands there, its relevance for the whole answer, and the source it belongs to."""
+
+    text: str
+    relevance: float
+    source: str | None
+
+
+class AnswerRelevance(Result):
+    """Which parts of the prompt an answer came from.
+
+    tokens: of the answer, T. sources: in the order of the prompt, C. matrix: T lines of C, signed; line t says what
+    moved the score of token t. prompt: every token of the prompt. sink: relevance of the first token, where attention
+    leaves what it does not need; other: of tokens of the prompt in no source; own: of earlier tokens of the answer.
+    way: how the matrix was made; with `span` it has one line, the sum over the answer.
+    """
+
+    tokens: tuple[AnswerToken, ...]
+    sources: tuple[SourceRelevance, ...]
+    matrix: tuple[tuple[float, ...], ...]
+    prompt: tuple[PromptToken, ...]
+    sink: float
+    other: float
+    own: float
+    way: Literal["rows", "columns", "span"]
+
+
+class RelevanceResult(Result):
+    """players stand by rank. score: explained score, the target's output minus the foil's. ledger: where the score went
+    (sums to it, up to residual); unassigned: relevance of positions that belong to no player, such as special tokens.
+    gap: |residual| / |score|. audit: operations without a rule. complete: the method claims that the list sums to
+    f(x) - f(background). by_removal: the list was made by leaving out one input at a time.
+    """
+
+    method: str
+    status: Literal["exact", "audited"]
+    target: str | None
+    target_index: int
+    foil: str | None
+    foil_index: int | None
+    score: float
+    baseline: str
+    ledger: dict[str, float]
+    unassigned: float
+    gap: float
+    audit: dict[str, int]
+    complete: bool
+    by_removal: bool
+    players: tuple[PlayerRelevance, ...]
+    layers: tuple[LayerRelevance, ...] = ()
+    heads: tuple[HeadRelevance, ...] = ()
+    image: ImageMap | None = None
+    tokens: tuple[TokenRelevance, ...] | None = None
+    sentences: tuple[SentenceRelevance, ...] | None = None
+    answer: AnswerRelevance | None = None
