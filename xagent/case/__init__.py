@@ -17,6 +17,7 @@ from xagent.case._case import (
     TextInput,
     Window,
 )
+from xagent.case._generation import GenerationInput, Message, NamedSource, located
 from xagent.case._load import load_card, load_case, resolve_file, sha256_of, validated
 from xagent.case._table import read_table
 
@@ -24,8 +25,11 @@ __all__ = [
     "LARGEST",
     "Case",
     "FeatureCard",
+    "GenerationInput",
     "ImageInput",
+    "Message",
     "ModelReference",
+    "NamedSource",
     "OutputSpec",
     "Population",
     "RecordedPrediction",
@@ -36,6 +40,7 @@ __all__ = [
     "Window",
     "load_card",
     "load_case",
+    "located",
     "read_table",
     "resolve_file",
     "sha256_of",

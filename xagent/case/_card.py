@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from xagent.case._case import Frozen, Moment, Scalar, ShortText
+from xagent.case._fields import Frozen, Moment, Scalar, ShortText
 
 
 class Party(Frozen):

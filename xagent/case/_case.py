@@ -2,60 +2,39 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    StringConstraints,
-    model_validator,
+from pydantic import Field, PrivateAttr, StringConstraints, model_validator
+
+from xagent.case._fields import (
+    LARGEST,
+    Frozen,
+    Identifier,
+    LongText,
+    Moment,
+    Number,
+    RelativePath,
+    Scalar,
+    Sha256,
+    ShortText,
 )
+from xagent.case._generation import GenerationInput
 
-Scalar = bool | int | float | str | None
-
-Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-"""A name that is safe as a file name: letters, digits, dot, underscore, hyphen."""
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=500)]
-RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-LARGEST = 1e30
-Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
-"""A number that sums and differences cannot push out of the range of doubles."""
-
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("the time lies outside the years 1 to 9999 in UTC") from None
-    return moment
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A time with a zone."""
-
-
-class Frozen(BaseModel):
-    """Immutable, refuses unknown keys and non-finite numbers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+__all__ = ["LARGEST", "Case", "Frozen", "Moment", "Scalar", "ShortText"]
 
 
 class OutputSpec(Frozen):
     """What the numbers that come out of the model mean.
 
     kind: `logits` (batch, classes) before a softmax; `logit` (batch, 1) or (batch,) before a sigmoid, the second of two
-    classes; `value` (batch, 1) or (batch,), a regression in `unit`.
-    classes: names in the order of the outputs; for `logit` exactly two, the negative one first; empty for `value`.
+    classes; `value` (batch, 1) or (batch,), a regression in `unit`; `generation`, a language model's logits
+    (batch, tokens, vocabulary), read at the tokens of the recorded answer.
+    classes: names in the order of the outputs; for `logit` exactly two, the negative one first; else empty.
     """
 
-    kind: Literal["logits", "logit", "value"]
+    kind: Literal["logits", "logit", "value", "generation"]
     classes: tuple[ShortText, ...] = Field(default=(), max_length=10_000)
     unit: ShortText | None = None
 
@@ -63,6 +42,8 @@ class OutputSpec(Frozen):
     def _classes_fit(self) -> OutputSpec:
         if self.kind == "value" and self.classes:
             raise ValueError("a regression (kind 'value') has no classes")
+        if self.kind == "generation" and (self.classes or self.unit):
+            raise ValueError("a language model (kind 'generation') has neither classes nor a unit")
         if self.kind == "logit" and len(self.classes) != 2:
             raise ValueError("kind 'logit' needs exactly two classes, the negative one first")
         if self.kind == "logits" and len(self.classes) < 2:
@@ -107,7 +88,7 @@ class TextInput(Frozen):
     """One text to be classified, at most 200,000 characters."""
 
     kind: Literal["text"]
-    text: Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
+    text: LongText
 
 
 class ImageInput(Frozen):
@@ -127,14 +108,16 @@ class ImageInput(Frozen):
 class RecordedPrediction(Frozen):
     """What the deployed system answered, as it was recorded at the time.
 
-    score is on `scale`: `probability` in [0, 1] of `label`'s class, `logit` (its raw output) or `value` (regression).
+    score is on `scale`: `probability` in [0, 1] of `label`'s class, `logit` (its raw output), `value` (regression), or
+    `log_probability` of a generated answer: the sum over its tokens of the natural logarithm of the probability that
+    the model gave each of them, at most 0. A generation has no label and no target; its answer stands in the input.
     target names the class whose score is compared with `threshold` (default: `label`). For a classification the
     score is the target's. adverse says whether the outcome is unfavourable to the person.
     """
 
     label: ShortText | None = None
     score: Number
-    scale: Literal["probability", "logit", "value"] = "probability"
+    scale: Literal["probability", "logit", "value", "log_probability"] = "probability"
     target: ShortText | None = None
     threshold: Number | None = None
     decision: ShortText | None = None
@@ -184,7 +167,7 @@ class Case(Frozen):
     """Pseudonym of the person or thing the prediction is about; never a name."""
     system_card: RelativePath | None = None
     model: ModelReference
-    input: Annotated[TabularInput | TextInput | ImageInput, Field(discriminator="kind")]
+    input: Annotated[TabularInput | TextInput | ImageInput | GenerationInput, Field(discriminator="kind")]
     prediction: RecordedPrediction
     reference: Population | None = None
     window: Window | None = None
@@ -210,6 +193,11 @@ class Case(Frozen):
     @model_validator(mode="after")
     def _prediction_fits_model(self) -> Case:
         output, prediction = self.model.output, self.prediction
+        if "generation" in (output.kind, self.input.kind):
+            self._answer_fits_model()
+            return self
+        if prediction.scale == "log_probability":
+            raise ValueError("prediction.scale 'log_probability' belongs to a generated answer")
         for field in ("label", "target"):
             name = getattr(prediction, field)
             if name is not None and output.classes and name not in output.classes:
@@ -227,6 +215,22 @@ class Case(Frozen):
                 if number is not None and not 0 <= number <= 1:
                     raise ValueError(f"prediction.{field} is a probability and must lie between 0 and 1")
         return self
+
+    def _answer_fits_model(self) -> None:
+        prediction = self.prediction
+        if self.model.output.kind != self.input.kind:
+            raise ValueError("model.output.kind and input.kind must both be 'generation'")
+        if self.model.format == "torch-export":
+            raise ValueError("model.format must be 'transformers' for a generated answer")
+        if prediction.scale != "log_probability":
+            raise ValueError("prediction.scale must be 'log_probability' for a generated answer")
+        for field in ("label", "target"):
+            if getattr(prediction, field) is not None:
+                raise ValueError(f"prediction.{field} must be left out: the answer stands in input.answer")
+        for field in ("score", "threshold"):
+            number = getattr(prediction, field)
+            if number is not None and number > 0:
+                raise ValueError(f"prediction.{field} is a log-probability and must not be above 0")
 
     def public(self) -> dict[str, Any]:
         """The case as JSON-ready data, with `schema` under its published name and datetimes in ISO 8601."""

@@ -133,7 +133,7 @@ def validated(model: type[_Model], data: Any, name: str) -> _Model:
 
 
 _SCALARS = ("bool", "int", "float", "str")
-_KINDS = ("tabular", "text", "image")
+_KINDS = ("tabular", "text", "image", "generation")
 _MEND = "Correct that value."
 
 
