@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "xagent"
-_TOOLS = {"case", "subject", "relevance", "trust", "telemetry", "evidence"}
+_TOOLS = {"case", "subject", "relevance", "trust", "methods", "telemetry", "evidence"}
 MAY_IMPORT: dict[str, set[str]] = {
     "case": set(),
     "law": set(),
@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "telemetry": {"case"},
     "evidence": {"case"},
     "trust": {"relevance"},
+    "methods": {"relevance", "trust"},
     "personas": {"evidence"},
     "tools": _TOOLS,
     "narrative": {"evidence", "personas"},

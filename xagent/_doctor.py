@@ -22,6 +22,7 @@ _CORE = (
 )
 _EXTRAS = {
     "trees": ("shap", "xgboost", "lightgbm"),
+    "methods": ("captum", "shap"),
     "slack": ("slack-bolt",),
     "web": ("fastapi",),
     "ray": ("ray",),
