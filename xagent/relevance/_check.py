@@ -8,25 +8,24 @@ from typing import Any
 from torch import Tensor, nn
 
 from ._errors import RelevanceError
+from ._inputs import Given, embeddings
 
 
-def check(model: nn.Module, inputs: Mapping[str, Any], of: Sequence[str], baseline: Mapping[str, Tensor]) -> None:
+def check(model: nn.Module, inputs: Given, of: Sequence[str], baseline: Mapping[str, Tensor]) -> None:
     """Raise RelevanceError for names, types, shapes and modes that make a trace impossible."""
-    if isinstance(of, str) or not of:
-        raise RelevanceError("`of` must list the names of the inputs to explain.")
     for name in of:
-        x = inputs.get(name)
+        x = inputs.find(name)
         if x is None and name and name in dict(model.named_modules()):
             continue
         if not isinstance(x, Tensor):
             raise RelevanceError(
                 f'There is no tensor called "{name}" among the inputs, and no module of that name.',
-                f"Known inputs: {', '.join(inputs)}.",
+                f"Known inputs: {', '.join(inputs.tensors())}.",
             )
         if not x.is_floating_point():
             raise RelevanceError(
                 f'The input "{name}" holds {x.dtype} values; relevance flows only through floating point.',
-                f"Name an embedding of it instead: {', '.join(_embeddings(model)) or 'inputs_embeds'}.",
+                f"Name an embedding of it instead: {', '.join(embeddings(model)) or 'inputs_embeds'}.",
             )
         if name in baseline and not _broadcasts(baseline[name], x):
             raise RelevanceError(f'The baseline of "{name}" does not have the shape {tuple(x.shape)}.')
@@ -36,11 +35,6 @@ def check(model: nn.Module, inputs: Mapping[str, Any], of: Sequence[str], baseli
     random = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
     if any(isinstance(module, random) and module.training for module in model.modules()):
         raise RelevanceError("The model is in training mode.", "Call model.eval() first.")
-
-
-def _embeddings(model: nn.Module) -> list[str]:
-    found = [name for name, module in model.named_modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag))]
-    return [f'"{name}"' for name in found[:3] if name]
 
 
 def _broadcasts(baseline: Tensor, x: Tensor) -> bool:

@@ -11,3 +11,7 @@ class RelevanceError(XagentError, ValueError):
 
 class UnknownRules(RelevanceError, ConfigurationFault):
     """There is no rule set of that name."""
+
+
+class NotFinite(RelevanceError):
+    """The explained score or the relevance is NaN or infinite."""

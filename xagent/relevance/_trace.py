@@ -35,8 +35,8 @@ Remove = Callable[[str, Tensor], Tensor]
 class Trace:
     """The relevance of the inputs of one forward, and its account.
 
-    relevance: by input name, signed, shape and dtype of the input: (x - baseline) * gradient.
-    score: (batch,), the explained score in the model's dtype.
+    relevance: by input name, signed, shape of the input: (x - baseline) * gradient; float32, float64 of float64.
+    score: (batch,), the explained score in the dtype in which it was traced.
     ledger: where the score went, see `Ledger`.
     layers: by module name, (batch,) float64: relevance in the module's output, summed over its calls.
     audit: operations without a rule that relevance went through, with their number of calls. "unseen" stands for an
@@ -44,6 +44,11 @@ class Trace:
     status: "exact" if every operation had a rule, else "audited".
     heads: by the module that attends, (batch, heads, positions): relevance in each head's output.
     neurons: by the module that reads them, (batch, ..., neurons): relevance in the hidden units of an MLP.
+    experts: by the module of a mixture that gets the routing, (batch, positions, experts): relevance of each expert's
+        weighted output; zero where an expert was not chosen. Its sum is the relevance of that module's output.
+    precision: the dtype in which was traced, such as "bfloat16"; "float32" if that of the model was not enough.
+    rounding: (batch,) float64, the score explained minus the model's own score in 16 bits, which may be infinite; None
+        where both are the same.
     """
 
     relevance: dict[str, Tensor]
@@ -55,6 +60,9 @@ class Trace:
     heads: dict[str, Tensor] = field(default_factory=dict)
     neurons: dict[str, Tensor] = field(default_factory=dict)
     remove: Remove | None = field(default=None, repr=False, compare=False)
+    precision: str = ""
+    rounding: Tensor | None = None
+    experts: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def tokens(self) -> dict[str, Tensor]:

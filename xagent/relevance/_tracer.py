@@ -7,7 +7,7 @@ import inspect
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,12 +15,17 @@ from torch import Tensor, nn
 
 from ._activations import whole_activations
 from ._check import all_called, check, floating, suspect
-from ._errors import RelevanceError
+from ._chunks import batch_of, in_chunks, is_out_of_memory, joined_traces, rows_of
+from ._eager import eager_inside
+from ._errors import NotFinite, RelevanceError
+from ._flow import Asked, flow, unseen
+from ._foreign import refuse_foreign_patches
+from ._inputs import Given, asked_for, given
 from ._ledger import Books, adds_up, balance
-from ._mode import TraceMode, opened
+from ._mode import TraceMode
 from ._output import first_tensor
+from ._precision import ENOUGH, LOW, checked, computed_in_float32, name_of, sixteen_bits
 from ._rules_conserving import ACTIVATIONS
-from ._step import carries
 from ._table import rule_set
 from ._target import Target
 from ._trace import Trace, joined, without
@@ -37,71 +42,126 @@ _LOCKS_LOCK = threading.Lock()
 _HIDDEN = frozenset(ACTIVATIONS.split()) | {"relu", "leaky_relu", "prelu"}
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """A question: the arguments of `Tracer.trace` without the inputs."""
-
-    of: tuple[str, ...]
-    target: Target
-    baseline: dict[str, Tensor]
-    layers: bool
-    heads: bool
-    neurons: bool
-
-
 class Tracer:
     """Traces the score of a model back to its inputs.
 
-    model: an `nn.Module` in evaluation mode, or the module of a loaded `torch.export` program. float32, float64, bf16.
-        A compiled module is traced as the module that was compiled.
+    model: an `nn.Module` in evaluation mode, or the module of a loaded `torch.export` program. float64, float32,
+        bfloat16, float16. A compiled module is traced as the module that was compiled.
     rules: the name of a rule set: "conserving" (nothing is lost), "fastest", "attnlrp", "blend:0.25", "gamma",
         "gamma:0.25", "z+", or "gradient" (torch's own gradient times input). See docs/rules.md.
     forward: called with the inputs by name, returns (batch, columns); by default the model itself, whose output may be
         a tensor, a tuple, mapping or dataclass with the tensor first, or have `logits`.
+    precision: of a model in 16 bits; any other is traced as it is. "model": in the model's own. "float32": activations
+        and gradients in float32, weights in their dtype and cast for one operation at a time. "auto": in the model's
+        own, and once more in float32 where the account then misses more than a hundredth of the score or is not
+        finite. The trace says which (`trace.precision`) and how far its score is from the model's own in 16 bits
+        (`trace.rounding`).
     """
 
-    def __init__(self, model: nn.Module, rules: str = "conserving", forward: Forward | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, rules: str = "conserving", forward: Forward | None = None, precision: str = "auto"
+    ) -> None:
         self.model: nn.Module = getattr(model, "_orig_mod", model)
         self.rules = rule_set(rules)
-        self.forward: Forward = forward or self._call
+        self.forward = forward
+        self.precision = checked(precision)
 
     def trace(
         self,
-        inputs: Mapping[str, Any],
-        of: Sequence[str],
-        target: Target,
+        inputs: Mapping[str, Any] | Sequence[Any] | Tensor,
+        of: Sequence[str | int] | None = None,
+        target: Target | None = None,
         baseline: Mapping[str, Tensor] | None = None,
         layers: bool = False,
         heads: bool = False,
         neurons: bool = False,
+        experts: bool = False,
     ) -> Trace:
         """Explain `target` of model(inputs) by what is named in `of` (floating point, batch first).
 
-        of: names of inputs, or of modules ("embeddings.word_embeddings"): what the module returns is explained then,
-            and relevance ends there. Its further calls in the same forward have the names "module#2" and so on.
-        layers, heads, neurons: also record the relevance inside the model; no further gradient is taken.
+        inputs: the model's arguments: by name, or a tuple in the order of its forward, or its only one. They may hold
+            anything that the model takes, tensors inside of mappings and lists included.
+        of: names of inputs ("pixels"; "batch.pixels" and "images.0" inside of others), their positions, or names of
+            modules ("embeddings.word_embeddings"): what the module returns is explained then, and relevance ends
+            there. Its further calls in the same forward have the names "module#2" and so on. None: the only input
+            that holds floating point values.
+        target: what is explained; None is `Target.value()`, the only column of a regression.
+        layers, heads, neurons, experts: also record the relevance inside the model; no further gradient is taken.
+
+        A batch that does not fit into memory is traced in halves, and in halves of these.
 
         Raises RelevanceError (a ValueError) for an input that is missing or holds integers, a target that the output
-        does not have, and a score or relevance that is not finite.
+        does not have, a score or relevance that is not finite, a single sample that does not fit into memory, and a
+        process in which another tool has replaced functions of torch or transformers.
         """
-        check(self.model, inputs, of, baseline or {})
-        asked = _Asked(tuple(of), target, dict(baseline or {}), layers, heads, neurons)
-        with _lock(self.model):
-            trace, uneven = self._once(inputs, asked)
-            if len(trace.score) > 1 and (uneven or not adds_up(trace.ledger, trace.score.dtype)):
-                trace, _ = self._once(inputs, asked, by_sample=True)
+        refuse_foreign_patches(self.model)
+        arguments = given(self.model, inputs)
+        names = asked_for(self.model, arguments, of)
+        own = {name if isinstance(name, str) else [*arguments.by_name][name]: x for name, x in (baseline or {}).items()}
+        check(self.model, arguments, names, own)
+        asked = Asked(names, target or Target.value(), own, layers, heads, neurons, experts)
+        rows = batch_of(arguments, names)
+
+        def run(part: slice | None) -> Trace:
+            if part is None:
+                return self._precise(arguments, asked)
+            some = arguments.mapped(lambda x: rows_of(x, part, rows))
+            trace = self._precise(
+                some, replace(asked, baseline={name: rows_of(x, part, rows) for name, x in own.items()})
+            )
+            if len(trace.score) != part.stop - part.start:
+                raise RelevanceError("The batch does not fit into memory and cannot be split.", "Give fewer samples.")
+            return trace
+
+        with _lock(self.model), eager_inside(self.model):
+            return joined_traces(in_chunks(run, rows))
+
+    def _precise(self, inputs: Given, asked: Asked) -> Trace:
+        """The trace in the precision asked for; of a float32 trace of 16 bits also the rounding."""
+        low = sixteen_bits(self.model, inputs.tensors())
+        first: Trace | None = None
+        if self.precision != "float32" or not low:
+            try:
+                first = self._traced(inputs, asked)
+            except NotFinite:
+                if self.precision == "model" or not low:
+                    raise
+            else:
+                low = low or first.score.dtype in LOW
+                if self.precision == "model" or not low or bool((first.ledger.gap <= ENOUGH).all()):
+                    return first
+        if first is None:
+            with torch.inference_mode(False), torch.no_grad():
+                own = asked.target.linearised(self._output(inputs))[0]
+        else:
+            own = first.score
+        try:
+            wide = self._traced(inputs, asked, wide=True)
+        except (RuntimeError, TypeError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise RelevanceError(
+                f"The model cannot be computed in float32 ({str(error).partition(chr(10))[0]}).",
+                'Trace with precision="model" and mind the gap of the ledger.',
+            ) from error
+        return replace(wide, rounding=wide.score.cpu().double() - own.detach().cpu().double())
+
+    def _traced(self, inputs: Given, asked: Asked, wide: bool = False) -> Trace:
+        trace, uneven = self._once(inputs, asked, wide)
+        if len(trace.score) > 1 and (uneven or not adds_up(trace.ledger, trace.score.dtype)):
+            trace, _ = self._once(inputs, asked, wide, by_sample=True)
         if not bool(torch.isfinite(trace.ledger.inputs).all()):
-            raise RelevanceError("The relevance is not finite (NaN or infinite).", suspect(self.model))
+            raise NotFinite("The relevance is not finite (NaN or infinite).", suspect(self.model))
         return trace
 
-    def _once(self, inputs: Mapping[str, Any], asked: _Asked, by_sample: bool = False) -> tuple[Trace, bool]:
+    def _once(self, inputs: Given, asked: Asked, wide: bool, by_sample: bool = False) -> tuple[Trace, bool]:
         """One forward and one gradient, or a gradient for every sample, whose bookings then are its own.
 
         The latter is for models that fold the batch into another dimension (tokens first, packed sequences).
         """
         mode = TraceMode(self.rules)
-        watch = Watch(mode, asked.layers, asked.heads, asked.neurons, _HIDDEN)
-        mode.watch = watch if asked.heads or asked.neurons else None
+        watch = Watch(mode, asked.layers, asked.heads, asked.neurons, _HIDDEN, asked.experts)
+        mode.watch = watch if watch.of_operations else None
 
         def noted(y: Tensor) -> None:
             mode.note(y, "activation")
@@ -111,33 +171,34 @@ class Tracer:
         relevance: dict[str, Tensor] = {}
 
         def enter(name: str, x: Tensor) -> Tensor:
-            leaves[name] = floating(name, x).detach().clone().requires_grad_()
+            leaves[name] = floating(name, x).detach().clone().requires_grad_()  # in float32 where that is the precision
             return leaves[name].clone()  # a copy goes in, because a model may overwrite its input in place
 
-        modules = [name for name in asked.of if name not in inputs]
+        modules = [name for name in asked.of if inputs.find(name) is None]
         whole = whole_activations(self.model, noted) if self.rules.whole_activations else contextlib.nullcontext()
         with torch.inference_mode(False), torch.enable_grad(), frozen(self.model), whole:
-            with substituted(self.model, modules, enter), watch.attached(self.model), mode:
-                given = {name: enter(name, inputs[name]) for name in asked.of if name in inputs}
-                output = self.forward({**inputs, **given})
+            hooked = substituted(self.model, modules, enter)
+            with hooked, watch.attached(self.model), computed_in_float32(wide), mode:
+                entered = {name: enter(name, inputs.find(name)) for name in asked.of if name not in modules}
+                output = self._output(replace(inputs, by_name=inputs.replaced(entered)))
             all_called(modules, leaves)
             score, linear = asked.target.linearised(output)
             if not bool(torch.isfinite(score).all()):
-                raise RelevanceError("The explained score is not finite (NaN or infinite).", suspect(self.model))
+                raise NotFinite("The explained score is not finite (NaN or infinite).", suspect(self.model))
             books = []
             for part in range(len(score)) if by_sample else (slice(None),):
                 books.append(Books(1 if by_sample else len(score)))
                 mode.books = books[-1]
-                _flow(mode, asked, output, score[part], linear[part], leaves, by_sample, relevance)
+                flow(mode, asked, output, score[part], linear[part], leaves, by_sample, relevance)
         ledger = balance(joined([b.closed() for b in books]), score.detach().cpu().double())
         if not mode.books.uneven and not adds_up(ledger, score.dtype):
-            mode.audit["unseen"] = 1
+            mode.audit.update(unseen(linear))
         layers = joined([{name: b.total(f"layer:{name}") for name in watch.names} for b in books])
         final = score.detach()
 
         def remove(name: str, index: Tensor) -> Tensor:
             changed = without(leaves[name].detach(), asked.baseline.get(name), index)
-            return final.unsqueeze(1) - self._repeated(inputs, asked, name, changed, len(final)).view(index.shape)
+            return final.unsqueeze(1) - self._repeated(inputs, asked, name, changed, len(final), wide).view(index.shape)
 
         trace = Trace(
             relevance,
@@ -146,80 +207,51 @@ class Tracer:
             layers,
             dict(sorted(mode.audit.items())),
             "audited" if mode.audit else "exact",
-            watch.reached("heads"),
+            watch.reached("heads", len(final)),
             watch.reached("neurons"),
             remove,
+            name_of(final.dtype),
+            experts=watch.reached("experts", len(final)),
         )
         return trace, mode.books.uneven
 
-    def _repeated(self, inputs: Mapping[str, Any], asked: _Asked, name: str, x: Tensor, batch: int) -> Tensor:
+    def _repeated(self, inputs: Given, asked: Asked, name: str, x: Tensor, batch: int, wide: bool) -> Tensor:
         """The scores with x (times * batch, ...) in the place of `name`; every other input is repeated."""
-        times = len(x) // batch
-        many = {
-            key: v.repeat_interleave(times, 0) if isinstance(v, Tensor) and v.shape[:1] == (batch,) else v
-            for key, v in inputs.items()
-        }
-        modules = [] if name in inputs else [name.partition("#")[0]]
-        with torch.no_grad(), _lock(self.model):
-            with substituted(self.model, modules, lambda label, value: x.clone() if label == name else value):
-                output = self.forward({**many, **({} if modules else {name: x})})
+        times, rows = len(x) // batch, len(x)
+        many = inputs.mapped(lambda v: v.repeat_interleave(times, 0) if v.shape[:1] == (batch,) else v)
+        modules = [] if inputs.find(name) is not None else [name.partition("#")[0]]
+
+        def run(part: slice | None) -> Tensor:
+            some = many if part is None else many.mapped(lambda v: rows_of(v, part, rows))
+            own = x if part is None else x[part]
+            some = some if modules else replace(some, by_name=some.replaced({name: own}))
+
+            def enter(label: str, value: Tensor) -> Tensor:
+                return own.clone() if label == name else value
+
+            with substituted(self.model, modules, enter), computed_in_float32(wide):
+                output = self._output(some)
             return asked.target.linearised(output)[0].detach()
 
-    def _call(self, inputs: dict[str, Any]) -> Any:
-        """The model on its inputs by name; in their order where its forward has other names for them."""
-        signature = inspect.signature(self.model.forward)
+        with torch.no_grad(), _lock(self.model), eager_inside(self.model):
+            return torch.cat(in_chunks(run, rows))
+
+    def _output(self, inputs: Given) -> Any:
+        """What the model returns: on its inputs by name; in their order where its forward has other names for them."""
+        if self.forward is not None:
+            return self.forward(inputs.by_name)
         exported = getattr(self.model, "_in_spec", None)  # an exported program insists on how it was called
+        if inputs.positional and exported is None:
+            return self.model(*inputs.by_name.values())
         try:
-            bound = signature.bind(**inputs)
+            bound = inspect.signature(self.model.forward).bind(**inputs.by_name)
         except TypeError:
-            return self.model(*inputs.values())
+            return self.model(*inputs.by_name.values())
         if exported is not None:
             by_name = set(exported.children()[1].context)
-            rest = {name: x for name, x in inputs.items() if name in by_name}
+            rest = {name: x for name, x in inputs.by_name.items() if name in by_name}
             return self.model(*(x for name, x in bound.arguments.items() if name not in by_name), **rest)
-        return self.model(**inputs)
-
-
-def _flow(
-    mode: TraceMode,
-    asked: _Asked,
-    output: Any,
-    score: Tensor,
-    linear: Tensor,
-    leaves: Mapping[str, Tensor],
-    again: bool,
-    relevance: dict[str, Tensor],
-) -> None:
-    """One gradient of `linear`; adds what it brings to the books and to the relevance of every leaf."""
-    if score is not linear and asked.target.function is not None:
-        mode.books.post(asked.target.entry, (score.double() - linear.detach().double()).reshape(mode.books.batch))
-    gradients: Sequence[Tensor | None] = [None] * len(leaves)
-    if carries(linear):
-        seed = linear.sum()
-        mode.finished = False
-        seed.register_hook(mode.finish)  # type: ignore[no-untyped-call]
-        with mode:  # to notice a forward that is recomputed now
-            gradients = opened(torch.autograd.grad)(seed, list(leaves.values()), retain_graph=again, allow_unused=True)
-    else:
-        mode.books.post(mode.origin(first_tensor(output)), linear.reshape(mode.books.batch))
-    for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
-        amount = _relevance(mode.books, leaf, gradient, asked.baseline.get(name))
-        relevance[name] = relevance[name] + amount if name in relevance else amount
-
-
-def _relevance(books: Books, leaf: Tensor, gradient: Tensor | None, baseline: Tensor | None) -> Tensor:
-    """(x - baseline) * gradient, booked."""
-    x = leaf.detach()
-    if gradient is None:
-        return torch.zeros_like(x)
-    if baseline is None:
-        relevance = x * gradient
-    else:
-        reference = baseline.to(x).expand_as(x)
-        relevance = (x - reference) * gradient
-        books.post("baseline", reference * gradient)
-    books.post("inputs", relevance)
-    return relevance
+        return self.model(**inputs.by_name)
 
 
 def _lock(model: nn.Module) -> threading.RLock:
