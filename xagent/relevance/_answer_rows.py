@@ -12,8 +12,9 @@ from torch import Tensor
 from ._activations import whole_activations
 from ._answer_forward import Script, visible_attention
 from ._errors import RelevanceError
+from ._kinds import opened
 from ._ledger import ENTRIES
-from ._mode import TraceMode, opened
+from ._mode import TraceMode
 from ._step import carries
 from ._table import RuleSet
 from ._watch import frozen
@@ -85,8 +86,8 @@ def _graph(
             x = script.embeddings[:, : script.prompt + last - 1]
             leaf = x.expand(copies, *x.shape[1:]).clone().requires_grad_()
             with mode:
-                logits = script.logits(leaf.clone(), first, last)
-        scores = script.scores(logits, first, last)
+                logits, narrow = script.logits(leaf.clone(), first, last)
+        scores = script.scores(logits, narrow, first, last)
         if not bool(torch.isfinite(scores).all()):
             raise RelevanceError("A score of the answer is not finite (NaN or infinite).", "Check the model's weights.")
         mode.finished = True

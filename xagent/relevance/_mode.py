@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache, wraps
-from types import FunctionType
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils._pytree import tree_leaves
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from ._errors import RelevanceError
+from ._kinds import EMBEDDINGS, is_composite, kind_of, opened, out_of_place
 from ._ledger import Books
+from ._notes import Notes
 from ._step import Step
-from ._table import OUT_OF_PLACE, RuleSet, spellings
+from ._table import RuleSet
 from ._watch import Watch
-
-EMBEDDINGS = frozenset(spellings("embedding") + spellings("embedding_bag"))
-
-# questions about a tensor and its bookkeeping: no relevance passes, and the tensor itself must be the one asked
-QUESTIONS = frozenset({"__get__", "__set__", "size", "dim", "stride", "numel", "register_hook", "retain_grad",
-                       "requires_grad_", "is_floating_point", "is_complex", "is_contiguous", "__len__", "__hash__",
-                       "__bool__", "item", "tolist", "__format__", "__repr__", "data_ptr", "get_device", "_assert",
-                       "detach", "detach_", "numpy", "is_nonzero", "__contains__", "__float__", "__int__"})  # fmt: skip
 
 
 class TraceMode(TorchFunctionMode):
@@ -37,7 +28,7 @@ class TraceMode(TorchFunctionMode):
         self.rules = rules
         self.books = Books()
         self.audit: dict[str, int] = {}
-        self.marks: Any = WeakTensorKeyDictionary()  # tensor -> note
+        self.marks: Notes[str] = Notes()
         self.watch: Watch | None = None  # who wants to see the operations
         self._watched: dict[int, list[list[Tensor]]] = {}  # by storage: values that must outlive overwriting
         self.finished = False
@@ -45,38 +36,42 @@ class TraceMode(TorchFunctionMode):
     def __torch_function__(
         self, operation: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if getattr(operation, "__name__", "") in QUESTIONS:
+        kind = kind_of(operation)
+        if kind.question:
             return operation(*args, **kwargs) if kwargs else operation(*args)
         kwargs = kwargs or {}
         recording = torch.is_grad_enabled()
         if self.finished and not recording:  # the bookings themselves
             return operation(*args, **kwargs)
-        leaves = list(tensors_in((*args, *kwargs.values()) if kwargs else args))
-        if not recording or not any(x.requires_grad for x in leaves):
-            return self._constant(operation, args, kwargs, leaves)
+        if not (recording and args and isinstance(args[0], Tensor) and args[0].requires_grad):  # else it is traced
+            leaves = list(tensors_in((*args, *kwargs.values()) if kwargs else args))
+            if not recording or not any(x.requires_grad for x in leaves):
+                return self._constant(operation, args, kwargs, leaves)
         if self.finished:
             raise RelevanceError(
                 "The model recomputes its forward during the gradient (checkpointing), which would falsify the trace.",
                 "Switch gradient checkpointing off.",
             )
-        plain, args, kwargs, in_place = _out_of_place(operation, args, kwargs)
+        plain, args, kwargs, in_place = out_of_place(operation, kind, args, kwargs)
         rule = self.rules.get(plain)
         if rule is None:
-            if _is_composite(operation):
+            if is_composite(operation):
                 with self:
                     return opened(operation)(*args, **kwargs)
-            rule = _in_place_unhandled if _ends_in_place(operation) else _unhandled
+            rule = _in_place_unhandled if kind.ends_in_place else _unhandled
         if not in_place:
-            if self._watched and args and _overwrites(operation):
+            if kind.overwrites and self._watched and args:
                 self._rescue(args[0])
             y = rule(Step(self, plain, args, kwargs), *args, **kwargs)
             if self.watch is not None:
-                self.watch.seen(plain, args, y)
+                self.watch.seen(kind_of(plain).name, plain, args, kwargs, y)
             return y
         target = args[0]
         self._rescue(target)
         args = (target.clone(), *args[1:])
         target.copy_(rule(Step(self, plain, args, kwargs), *args, **kwargs))
+        if self.watch is not None:
+            self.watch.seen(kind_of(plain).name, plain, args, kwargs, target)
         return target
 
     def watched(self, x: Tensor) -> list[Tensor]:
@@ -94,11 +89,13 @@ class TraceMode(TorchFunctionMode):
     def _constant(self, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any], leaves: list[Tensor]) -> Any:
         """An operation on constants; what it makes of positions is still a position."""
         y = operation(*args, **kwargs)
-        note = "positions" if operation in EMBEDDINGS else next((self.marks[x] for x in leaves if x in self.marks), "")
+        note = "positions" if operation in EMBEDDINGS else next(filter(None, map(self.marks.get, leaves)), None)
         if not note and leaves and all(_is_bias(x) for x in leaves):
             note = "biases"
         if note:
             self.note(y, note)
+        if self.watch is not None and self.watch.experts is not None and isinstance(y, Tensor):
+            self.watch.experts.seen(kind_of(operation).name, operation, args, kwargs, y)
         return y
 
     def finish(self, _: Tensor) -> None:
@@ -116,7 +113,7 @@ class TraceMode(TorchFunctionMode):
         if isinstance(addend, Tensor):
             if _is_bias(addend):
                 return "biases"
-            note = self.marks.get(addend, "constants")
+            note = self.marks.get(addend) or "constants"
             return note if note in ("biases", "positions", "softmax") else "constants"
         return "constants"
 
@@ -158,57 +155,3 @@ def _in_place_unhandled(step: Step, *args: Any, **kwargs: Any) -> Any:
 
     args[0].copy_(Step(step.mode, on_a_copy, args, kwargs).unhandled())
     return args[0]
-
-
-@lru_cache(maxsize=4096)
-def _overwrites(operation: Callable[..., Any]) -> bool:
-    return _ends_in_place(operation) or getattr(operation, "__name__", "") == "__setitem__"
-
-
-def _ends_in_place(operation: Callable[..., Any]) -> bool:
-    name = getattr(operation, "__name__", "").split(".")[0]
-    return name.endswith("_") and not name.endswith("__")
-
-
-def _out_of_place(operation: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Callable[..., Any], Any, Any, bool]:
-    """The out-of-place twin of an operation, and whether the result must be written into the first argument."""
-    if operation in OUT_OF_PLACE:
-        return OUT_OF_PLACE[operation], args, kwargs, True
-    signature = _signature(operation)
-    if signature is None or not (kwargs.get("inplace") or True in [x for x in args if isinstance(x, bool)]):
-        return operation, args, kwargs, False
-    bound = signature.bind(*args, **kwargs)
-    in_place = bool(bound.arguments.pop("inplace", False))
-    return operation, bound.args, bound.kwargs, in_place
-
-
-@lru_cache(maxsize=1024)
-def _signature(operation: Callable[..., Any]) -> inspect.Signature | None:
-    """The signature of a python-level operation with an `inplace` flag (`F.relu(x, inplace=True)`)."""
-    if not isinstance(operation, FunctionType) or "inplace" not in operation.__code__.co_varnames:
-        return None
-    return inspect.signature(operation)
-
-
-def _is_composite(operation: Callable[..., Any]) -> bool:
-    """Whether the operation is written in python from smaller ones that can be traced one by one."""
-    return isinstance(operation, FunctionType) and any(
-        name.startswith("has_torch_function") for name in operation.__code__.co_names
-    )
-
-
-@lru_cache(maxsize=1024)
-def opened(operation: Callable[..., Any]) -> Callable[..., Any]:
-    """A private copy of a python composite that runs its body instead of offering itself to the mode again."""
-    assert isinstance(operation, FunctionType)
-    inside = dict(operation.__globals__)
-    for name in operation.__code__.co_names:
-        if name.startswith("has_torch_function"):
-            inside[name] = _never
-    copy = FunctionType(operation.__code__, inside, operation.__name__, operation.__defaults__, operation.__closure__)
-    copy.__kwdefaults__ = operation.__kwdefaults__
-    return copy
-
-
-def _never(*_: object) -> bool:
-    return False

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
 
+from ._experts import Experts
+from ._notes import Notes
 from ._output import tensors_of
 from ._step import carries, quiet
 
@@ -29,36 +30,59 @@ PASSES = frozenset({"mul", "__mul__", "__rmul__", "dropout", "view", "reshape", 
 class Watch:
     """Records relevance inside the model while one gradient flows; costs a product and a sum for each tensor."""
 
-    def __init__(self, mode: TraceMode, layers: bool, heads: bool, neurons: bool, hidden: Collection[str]) -> None:
+    def __init__(
+        self,
+        mode: TraceMode,
+        layers: bool,
+        heads: bool,
+        neurons: bool,
+        hidden: Collection[str],
+        experts: bool = False,
+    ) -> None:
         self.mode, self.layers, self.heads, self.neurons = mode, layers, heads, neurons
         self.activations = hidden  # names of operations whose results are hidden units
         self.names: list[str] = []  # layers reached
         self.found: dict[str, dict[str, Tensor]] = {"heads": {}, "neurons": {}}
-        self._hidden: Any = WeakTensorKeyDictionary()
+        self.experts = Experts(mode) if experts else None
+        self._hidden: Notes[bool] = Notes()
         self._last: tuple[Tensor, int, list[str]] | None = None
         self._inside: list[str] = []
+
+    @property
+    def of_operations(self) -> bool:
+        """Whether operations must be seen, and not modules alone."""
+        return self.heads or self.neurons or self.experts is not None
 
     @contextlib.contextmanager
     def attached(self, model: nn.Module) -> Iterator[None]:
         """Watch every module of `model`; hooks only, removed on exit."""
         handles = []
         try:
-            for name, module in model.named_modules() if self.layers or self.heads or self.neurons else ():
-                handles.append(module.register_forward_pre_hook(self._entering(name)))
+            for name, module in model.named_modules() if self.layers or self.of_operations else ():
+                if self.of_operations:
+                    handles.append(module.register_forward_pre_hook(self._entering(name), with_kwargs=True))
                 handles.append(module.register_forward_hook(self._leaving(name)))
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _entering(self, name: str) -> Callable[[nn.Module, Any], None]:
-        return lambda _module, _inputs: self._inside.append(name)
+    def _entering(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            self._inside.append(name)
+            if self.experts is not None and len(args) + len(kwargs) > 2:
+                self.experts.entering(name, module, (*args, *kwargs.values()))
+
+        return enter
 
     def _leaving(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def leave(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            self._inside.pop()
-            tensor = next((x for x in tensors_of(output) if carries(x)), None) if self.layers and name else None
-            if tensor is not None:
+            if self._inside:
+                self._inside.pop()
+            if not self.layers or not name:
+                return
+            tensor = output if isinstance(output, Tensor) else next(filter(carries, tensors_of(output)), None)
+            if tensor is not None and carries(tensor):
                 self._layer(name, tensor)
 
         return leave
@@ -81,23 +105,31 @@ class Watch:
 
         tensor.register_hook(settle)  # type: ignore[no-untyped-call]
 
-    def seen(self, operation: Callable[..., Any], args: Any, y: Any) -> None:
-        """After an operation: is y the output of heads, or was an argument a layer of hidden units?"""
+    def seen(self, name: str, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any], y: Any) -> None:
+        """After an operation: is y the output of heads, or was an argument a layer of hidden units?
+
+        name: of the operation, without its overload.
+        """
         if not isinstance(y, Tensor):
             return
-        name = getattr(operation, "__name__", "").split(".")[0]
-        attends = name == "scaled_dot_product_attention" or (
-            name in ATTENDS and self.mode.marks.get(args[0]) == "softmax"
-        )
-        if self.heads and attends and y.dim() == 4 and carries(y):
-            self._record("heads", y, torch.linalg.vecdot)
+        if self.experts is not None:
+            self.experts.seen(name, operation, args, kwargs, y)
+        if self.heads and carries(y):
+            if name == "scaled_dot_product_attention":
+                attends = y.dim() == 4
+            else:
+                attends = name in ATTENDS and y.dim() in (3, 4) and self.mode.marks.get(args[0]) == "softmax"
+            if attends:
+                self._record("heads", y, torch.linalg.vecdot)
         if not self.neurons:
             return
-        operands = [x for x in args if isinstance(x, Tensor)]
-        if name in self.activations or (name in PASSES and any(x in self._hidden for x in operands)):
+        if name in self.activations:
             self.hidden(y)
+        elif name in PASSES:
+            if any(x in self._hidden for x in args):
+                self.hidden(y)
         elif name in READS:
-            for x in operands:
+            for x in args:
                 if x in self._hidden and carries(x):
                     self._record("neurons", x, torch.mul)
 
@@ -122,9 +154,26 @@ class Watch:
 
         x.register_hook(settle)  # type: ignore[no-untyped-call]
 
-    def reached(self, kind: str) -> dict[str, Tensor]:
-        """What was recorded, by module."""
-        return {name: x for name, x in self.found[kind].items() if x.dim()}
+    def reached(self, kind: str, batch: int | None = None) -> dict[str, Tensor]:
+        """What was recorded, by module; of heads in a batch of that size, (batch, heads, positions)."""
+        if kind == "experts":
+            return self.experts.by_sample(batch or 1) if self.experts is not None else {}
+        found = {name: x for name, x in self.found[kind].items() if x.dim()}
+        if kind == "heads" and batch:
+            return {name: _by_sample(x, batch) for name, x in found.items()}
+        return found
+
+
+def _by_sample(x: Tensor, batch: int) -> Tensor:
+    """Heads folded into the batch, (batch * heads, positions), or windows, (batch * windows, heads, positions).
+
+    Both are unfolded with the samples outermost, as models fold them; windows then follow each other as positions.
+    """
+    if len(x) % batch:
+        return x
+    if x.dim() == 2:
+        return x.view(batch, -1, x.shape[1])
+    return x if len(x) == batch else x.view(batch, -1, *x.shape[1:]).transpose(1, 2).flatten(2)
 
 
 @contextlib.contextmanager
