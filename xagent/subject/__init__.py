@@ -3,6 +3,7 @@
 In: a Case. Out: a Subject that encodes raw values, predicts, and offers the units a reason can name.
 """
 
+from xagent.subject._answer import AnswerSubject
 from xagent.subject._arrays import ImageSubject, TabularSubject
 from xagent.subject._encoder import TabularEncoder, load_encoder
 from xagent.subject._estimator import EstimatorSubject, Linear
@@ -10,11 +11,13 @@ from xagent.subject._image import ImageEncoder
 from xagent.subject._load import Reproduced, load_subject, reproduce
 from xagent.subject._subject import Subject
 from xagent.subject._text import TextSubject
-from xagent.subject._units import Encoded, Player
+from xagent.subject._units import Encoded, Exchange, Player
 
 __all__ = [
+    "AnswerSubject",
     "Encoded",
     "EstimatorSubject",
+    "Exchange",
     "ImageEncoder",
     "ImageSubject",
     "Linear",

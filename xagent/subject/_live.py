@@ -1,4 +1,4 @@
-"""Subjects from objects in memory: a torch module, a transformer with its tokenizer."""
+"""Subjects from objects in memory: a torch module, a transformer or a language model with its tokenizer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from xagent.case import OutputSpec
 from xagent.errors import UsageFault
+from xagent.subject._answer import MAX_TOKENS as MAX_GENERATED
+from xagent.subject._answer import AnswerSubject
 from xagent.subject._arrays import ImageSubject, TabularSubject
 from xagent.subject._encoder import TabularEncoder
 from xagent.subject._estimator import column_players
@@ -67,6 +69,27 @@ def transformer_subject(model: nn.Module, tokenizer: Any, output: OutputSpec | N
     positions = getattr(config, "max_position_embeddings", None) or MAX_TOKENS
     limit = min(MAX_TOKENS, int(positions), int(getattr(tokenizer, "model_max_length", MAX_TOKENS)))
     subject = TextSubject(model, output, device=device, dtype=dtype, tokenizer=tokenizer, limit=limit)
+    probe(subject)
+    return subject
+
+
+def language_model_subject(model: nn.Module, tokenizer: Any) -> AnswerSubject:
+    """See `Subject.from_language_model`."""
+    device, dtype = _placed(model)
+    if not getattr(tokenizer, "is_fast", False):
+        raise UsageFault("The tokenizer does not say where its tokens stand.", "Use a fast tokenizer.")
+    config: Any = model.config
+    limit = min(MAX_GENERATED, int(getattr(config, "max_position_embeddings", None) or MAX_GENERATED))
+    template = getattr(tokenizer, "chat_template", None)
+    subject = AnswerSubject(
+        model,
+        OutputSpec(kind="generation"),
+        device=device,
+        dtype=dtype,
+        tokenizer=tokenizer,
+        limit=limit,
+        template=template if isinstance(template, str) else None,
+    )
     probe(subject)
     return subject
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from xagent.case import Case, resolve_file, sha256_of
 from xagent.errors import InvalidCase, ModelMismatch
+from xagent.subject._answer import AnswerSubject
 from xagent.subject._arrays import ImageSubject, TabularSubject
 from xagent.subject._encoder import TabularEncoder, load_encoder
-from xagent.subject._subject import HashState, Subject, chosen_device
+from xagent.subject._subject import HashState, Subject, chosen_device, tensor_of
 from xagent.subject._text import TextSubject
 from xagent.subject._torch_export import load_exported
-from xagent.subject._transformers import WEIGHTS, load_transformer
+from xagent.subject._transformers import WEIGHTS, chat_template, load_transformer
 
 
 def load_subject(case: Case, *, device: str = "auto", allow_mismatch: bool = False) -> Subject:
@@ -97,7 +99,7 @@ def _exported(case: Case, path: Path, device: torch.device, allow_mismatch: bool
 def _transformer(case: Case, path: Path, device: torch.device, allow_mismatch: bool) -> Subject | None:
     if case.model.format != "transformers":
         return None
-    if case.input.kind != "text":
+    if case.input.kind not in ("text", "generation"):
         raise InvalidCase(
             f"model.format: a transformers model takes text, the case holds {case.input.kind} input.",
             "Export the model with torch.export (model.format 'torch-export').",
@@ -107,20 +109,18 @@ def _transformer(case: Case, path: Path, device: torch.device, allow_mismatch: b
     state = _hash_state(case, digest, f"{path.name}/{WEIGHTS}", allow_mismatch) if digest else "cannot tell"
     module, tokenizer, limit = load_transformer(path, device, case.model.output)
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    return TextSubject(
-        module,
-        case.model.output,
-        device=device,
-        dtype=dtype,
-        sha256={
-            "model": digest,
-            "config": sha256_of(path / "config.json"),
-            "tokenizer": sha256_of(path / "tokenizer.json"),
-        },
-        hash_state=state,
-        tokenizer=tokenizer,
-        limit=limit,
-    )
+    files = {"config": "config.json", "tokenizer": "tokenizer.json"}
+    common: dict[str, Any] = {
+        "device": device,
+        "dtype": dtype,
+        "sha256": {"model": digest, **{role: sha256_of(path / name) for role, name in files.items()}},
+        "hash_state": state,
+        "tokenizer": tokenizer,
+        "limit": limit,
+    }
+    if case.input.kind == "text":
+        return TextSubject(module, case.model.output, **common)
+    return AnswerSubject(module, case.model.output, template=chat_template(path), **common)
 
 
 def _hash_state(case: Case, digest: str, name: str, allow_mismatch: bool) -> HashState:
@@ -140,7 +140,9 @@ def _hash_state(case: Case, digest: str, name: str, allow_mismatch: bool) -> Has
 def probe(subject: Subject) -> None:
     """One forward, so that an output that does not fit the case is found at loading and named there."""
     try:
-        if isinstance(subject, TextSubject):
+        if isinstance(subject, AnswerSubject):
+            check_language_model(subject)
+        elif isinstance(subject, TextSubject):
             check_embeddings(subject)
             subject.logits(subject.encode_texts(["a"])[0].inputs)
         else:
@@ -168,4 +170,30 @@ def check_embeddings(subject: TextSubject) -> None:
         raise InvalidCase(
             "model.path: the model answers differently when it is given embeddings instead of token ids.",
             "Such an architecture cannot be traced to its words.",
+        )
+
+
+@torch.no_grad()
+def check_language_model(subject: AnswerSubject) -> None:
+    """The model must answer from embeddings as from token ids, and what it answers must not depend on later tokens."""
+    assert subject.module is not None
+    words = int(subject.module.config.vocab_size)  # type: ignore[union-attr, arg-type]
+    ids = torch.tensor(
+        [[place % words for place in row] for row in ((1, 2, 3, 4), (1, 2, 5, 6))], device=subject.device
+    )
+    embed: Any = subject.module.get_input_embeddings()  # type: ignore[operator]
+    with subject.lock:
+        direct = tensor_of(subject.module(input_ids=ids))
+        traced = tensor_of(subject.module(inputs_embeds=embed(ids)))
+    if direct.dim() != 3 or direct.shape[-1] < 2:
+        raise InvalidCase("model.path: the model gives no logits for words.", "Name a language model with its head.")
+    if not torch.allclose(direct.float(), traced.float(), rtol=1e-3, atol=1e-3):
+        raise InvalidCase(
+            "model.path: the model answers differently when it is given embeddings instead of token ids.",
+            "Such an architecture cannot be traced to its prompt.",
+        )
+    if not torch.allclose(direct[0, :2].float(), direct[1, :2].float(), rtol=1e-2, atol=1e-2):
+        raise InvalidCase(
+            "model.path: what the model says at a token depends on the tokens after it.",
+            "Explain a decoder-only language model.",
         )

@@ -11,29 +11,30 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import BoolTensor, Tensor, nn
 
-from xagent.case import ImageInput, OutputSpec, TabularInput, TextInput
+from xagent.case import GenerationInput, ImageInput, OutputSpec, TabularInput, TextInput
 from xagent.errors import ConfigurationFault, InvalidCase, UsageFault
 from xagent.subject._units import Encoded
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from xagent.subject._answer import AnswerSubject
     from xagent.subject._encoder import TabularEncoder
     from xagent.subject._estimator import EstimatorSubject, Linear
     from xagent.subject._image import ImageEncoder
 
 CHUNK = 512
-Input = TabularInput | TextInput | ImageInput
+Input = TabularInput | TextInput | ImageInput | GenerationInput
 HashState = Literal["ok", "deviation", "cannot tell"]
 
 
 class Subject(ABC):
     """One loaded model with its encoder.
 
-    kind: tabular, text or image. output: what its numbers mean. classes: names in output order, empty for a regression.
-    device, dtype: where and in which precision it computes. sha256: hash of each file it was made from, by role
-    (`model`, `encoder`). hash_state: the model file against the case's `model.sha256`; `cannot tell` when none is
-    stated. module: the network, in inference mode, for the tracer; None when the model is no torch module.
+    kind: tabular, text, image or generation. output: what its numbers mean. classes: names in output order, empty where
+    there are none. device, dtype: where and in which precision it computes. sha256: hash of each file it was made from,
+    by role (`model`, `encoder`). hash_state: the model file against the case's `model.sha256`; `cannot tell` when none
+    is stated. module: the network, in inference mode, for the tracer; None when the model is no torch module.
     lock: held by every call that runs the model, so that tools in threads never see each other's hooks.
     """
 
@@ -83,6 +84,16 @@ class Subject(ABC):
         from xagent.subject._live import transformer_subject
 
         return transformer_subject(model, tokenizer, output)
+
+    @staticmethod
+    def from_language_model(model: nn.Module, tokenizer: Any) -> AnswerSubject:
+        """A decoder-only Hugging Face language model in memory, in eval mode, with its fast tokenizer.
+
+        Raises UsageFault, InvalidCase.
+        """
+        from xagent.subject._live import language_model_subject
+
+        return language_model_subject(model, tokenizer)
 
     @staticmethod
     def from_estimator(
@@ -140,13 +151,18 @@ class Subject(ABC):
     def logits(self, inputs: dict[str, Tensor]) -> Tensor:
         """Scores (batch, K) without gradients, on the CPU in float32 (float64 for a float64 model), in chunks."""
         size = max(len(tensor) for tensor in inputs.values())
+        rows = self._chunk(inputs)
         parts = []
         with self.lock:
-            for start in range(0, size, CHUNK):
-                chunk = {name: tensor[start : start + CHUNK].to(self.device) for name, tensor in inputs.items()}
+            for start in range(0, size, rows):
+                chunk = {name: tensor[start : start + rows].to(self.device) for name, tensor in inputs.items()}
                 parts.append(self.forward(chunk).cpu())
         result = torch.cat(parts)
         return result if result.dtype == torch.float64 else result.float()
+
+    def _chunk(self, inputs: dict[str, Tensor]) -> int:
+        """How many rows go through the model at a time."""
+        return CHUNK
 
     def score(self, logits: Tensor, target: int | None = None, scale: str = "probability") -> Tensor:
         """One number a row (batch,), float64, of what the case calls its score.
@@ -168,8 +184,8 @@ class Subject(ABC):
         return logits[:, target] - logits[:, 1 - target] if self.output.kind == "logit" else logits[:, target]
 
     def target_index(self, name: str | None) -> int:
-        """Place of a class among the outputs; 0 for a regression."""
-        if self.output.kind == "value":
+        """Place of a class among the outputs; 0 for a regression and for an answer."""
+        if self.output.kind in ("value", "generation"):
             return 0
         if name not in self.classes:
             raise InvalidCase(f"The model has no class {name!r}.", f"Its classes are {', '.join(self.classes)}.")

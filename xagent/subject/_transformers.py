@@ -1,4 +1,4 @@
-"""Loads a Hugging Face classifier from a local folder: safetensors and JSON only, no code of its own, no network."""
+"""Loads a Hugging Face model from a local folder: safetensors and JSON only, no code of its own, no network."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import nn
 
 from xagent.case import OutputSpec, sha256_of
 from xagent.errors import InvalidCase
+from xagent.subject._answer import MAX_TOKENS as MAX_GENERATED
 from xagent.subject._text import MAX_TOKENS
 
 MAX_WEIGHTS_BYTES = 8 * 1024**3
@@ -23,7 +24,7 @@ _NEEDED = ("config.json", WEIGHTS, "tokenizer.json")
 _ALLOWED = {
     *_NEEDED,
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "generation_config.json"),
-    *("vocab.txt", "vocab.json", "merges.txt", "README.md", "LICENSE", ".gitattributes"),
+    *("chat_template.jinja", "vocab.txt", "vocab.json", "merges.txt", "README.md", "LICENSE", ".gitattributes"),
 }
 _CODE_KEYS = {"auto_map", "custom_pipelines", "quantization_config", "trust_remote_code", "base_model_name_or_path"}
 _ATTENTION = {None, "eager", "sdpa"}
@@ -33,12 +34,18 @@ _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cl
 def load_transformer(
     folder: Path, device: torch.device, output: OutputSpec, field: str = "model.path"
 ) -> tuple[nn.Module, Any, int]:
-    """Model, tokenizer and the largest number of tokens. Raises InvalidCase that names the file at fault."""
+    """A classifier or, for output kind `generation`, a language model; its tokenizer, and the largest number of tokens.
+
+    Raises InvalidCase that names the file at fault.
+    """
     config = _checked_folder(folder, field)
+    writes = output.kind == "generation"
+    if writes and config.get("is_encoder_decoder"):
+        raise InvalidCase(f"{field}: the model has an encoder of its own.", "Explain a decoder-only language model.")
     _check_labels(config, output, field)
     with _quiet():
         try:
-            model, tokenizer = _loaded(folder)
+            model, tokenizer = _loaded(folder, writes)
         except InvalidCase:
             raise
         except Exception as error:  # transformers raises whatever its loaders trip over
@@ -49,7 +56,7 @@ def load_transformer(
     model.to(device).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    return model, tokenizer, _limit(config)
+    return model, tokenizer, _limit(config, MAX_GENERATED if writes else MAX_TOKENS)
 
 
 def _checked_folder(folder: Path, field: str) -> dict[str, Any]:
@@ -117,11 +124,13 @@ def _check_labels(config: dict[str, Any], output: OutputSpec, field: str) -> Non
         )
 
 
-def _loaded(folder: Path) -> tuple[nn.Module, Any]:
-    from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+def _loaded(folder: Path, writes: bool) -> tuple[nn.Module, Any]:
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+
+    family = AutoModelForCausalLM if writes else AutoModelForSequenceClassification
 
     def load(attention: str) -> tuple[Any, dict[str, Any]]:
-        loaded: tuple[Any, dict[str, Any]] = AutoModelForSequenceClassification.from_pretrained(
+        loaded: tuple[Any, dict[str, Any]] = family.from_pretrained(
             str(folder),
             local_files_only=True,
             trust_remote_code=False,
@@ -138,7 +147,7 @@ def _loaded(folder: Path) -> tuple[nn.Module, Any]:
     if absent := sorted([*info.get("missing_keys", ()), *(str(k) for k in info.get("mismatched_keys", ()))]):
         raise InvalidCase(
             f"model.path: {WEIGHTS} lacks {absent[0][:100]!r}, so the model would be partly random.",
-            "Save the fine-tuned classifier, not its base model.",
+            f"Save the {'language model with its head' if writes else 'fine-tuned classifier'}, not its base model.",
         )
     special = {**_special(folder, "special_tokens_map.json"), **_special(folder, "tokenizer_config.json")}
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **special)
@@ -158,14 +167,30 @@ def _special(folder: Path, name: str) -> dict[str, str]:
     return found
 
 
-def _limit(config: dict[str, Any]) -> int:
-    """Positions the model has, less the ones that families like RoBERTa keep for padding, at most 512."""
+def chat_template(folder: Path) -> str | None:
+    """The template that makes a prompt of a chat: of `chat_template.jinja` or of `tokenizer_config.json`."""
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        try:
+            return path.read_text(encoding="utf-8")
+        except ValueError:
+            raise InvalidCase(f"model.path: {path.name} is not UTF-8 text.", "Save the tokenizer again.") from None
+    path = folder / "tokenizer_config.json"
+    found = _json(path, "model.path").get("chat_template") if path.is_file() else None
+    if isinstance(found, list):
+        named = {str(item.get("name")): item.get("template") for item in found if isinstance(item, dict)}
+        found = named.get("default")
+    return found if isinstance(found, str) else None
+
+
+def _limit(config: dict[str, Any], most: int) -> int:
+    """Positions the model has, less the ones that families like RoBERTa keep for padding, at most `most`."""
     positions = config.get("max_position_embeddings")
     if not isinstance(positions, int) or positions < 1:
-        return MAX_TOKENS
+        return most
     if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet"):
         positions -= 2
-    return min(MAX_TOKENS, positions)
+    return min(most, positions)
 
 
 @contextmanager

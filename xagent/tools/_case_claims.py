@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from xagent.case import Case, FeatureCard, SystemCard, TabularInput
+from xagent.case import Case, FeatureCard, GenerationInput, SystemCard, TabularInput
 from xagent.case._case import Scalar
 from xagent.evidence import Claim, slug
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NEAR = 0.05
 """Distance from the threshold, as a probability, below which a decision is called near."""
-SCALES: dict[str, Any] = {"probability": "probability", "logit": "logit", "value": "raw"}
+SCALES: dict[str, Any] = {"probability": "probability", "logit": "logit", "value": "raw", "log_probability": "raw"}
 
 
 def case_claims(case: Case, card: SystemCard, encoded_players: Iterable[Player] = ()) -> Iterator[Claim]:
@@ -30,6 +30,8 @@ def case_claims(case: Case, card: SystemCard, encoded_players: Iterable[Player] 
         if population is not None:
             yield _fact(f"{role}.name", "text", population.name, "case", f"/{role}/name", "population")
     yield from _features(case, card, encoded_players)
+    if isinstance(case.input, GenerationInput):
+        yield _fact("answer.text", "text", case.input.answer, "case", "/input/answer", case.subject)
     yield from _decision(case, card)
 
 

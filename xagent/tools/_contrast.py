@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Any
 
-from xagent.case import TabularInput, TextInput, read_table, resolve_file, sha256_of
+from xagent.case import GenerationInput, TabularInput, TextInput, read_table, resolve_file, sha256_of
 from xagent.tools._base import Context
 
 if TYPE_CHECKING:
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 ZEROS = "an input of zeros"
 BLANK = "a text of blanked words"
+BLANK_PASSAGES = "a prompt of blanked passages"
 _CHUNK_ELEMENTS = 2**24
 """Numbers in one batch of altered inputs: 64 MiB in single precision."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """The explained score: output `target` minus output `foil`, or the value of a regression (foil None)."""
+    """The explained score: output `target` minus output `foil`; with foil None the value of a regression, or the sum of
+    the logits of an answer's tokens."""
 
     target: int
     foil: int | None
@@ -46,7 +48,8 @@ def contrast_of(ctx: Context, logits: Tensor) -> Contrast:
 
 
 def decision_threshold(ctx: Context) -> float | None:
-    """Where the decision turns on the scale of the contrast; None for a regression without a threshold.
+    """Where the decision turns on the scale of the contrast; None for a regression without a threshold and
+    for an answer.
 
     A threshold on the probability of one of two classes is its log-odds, and one on a single logit is itself. Among
     more classes the contrast turns at zero, where target and foil change places.
@@ -54,6 +57,8 @@ def decision_threshold(ctx: Context) -> float | None:
     output, prediction = ctx.case.model.output, ctx.case.prediction
     if output.kind == "value":
         return prediction.threshold
+    if output.kind == "generation":  # a limit is one of probabilities, and relevance explains logits
+        return None
     if prediction.threshold is None or len(output.classes) != 2:
         return 0.0
     if prediction.scale == "probability":
@@ -74,7 +79,7 @@ class Reference:
 def reference_of(ctx: Context) -> Reference | None:
     """The population that the case names; None without one, and for texts, which have no average."""
     population = ctx.case.reference
-    if population is None or isinstance(ctx.case.input, TextInput):
+    if population is None or isinstance(ctx.case.input, TextInput | GenerationInput):
         return None
     path = resolve_file(ctx.case, population.path, "reference.path")
     if isinstance(ctx.case.input, TabularInput):
@@ -87,7 +92,8 @@ def background_of(ctx: Context, encoded: Encoded, reference: Reference | None) -
     """What takes the place of an input that is not there, shaped like it, and its name in words."""
     if reference is not None:
         return ctx.subject.background(reference.rows, encoded), reference.name
-    return ctx.subject.background(encoded=encoded), BLANK if encoded.kind == "text" else ZEROS
+    blanks = {"text": BLANK, "generation": BLANK_PASSAGES}
+    return ctx.subject.background(encoded=encoded), blanks.get(encoded.kind, ZEROS)
 
 
 def score_coalitions(

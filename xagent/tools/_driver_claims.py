@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from xagent.case import TabularInput
+from xagent.case import GenerationInput, TabularInput
 from xagent.case._case import Scalar
 from xagent.evidence import Claim
+from xagent.tools._answer_claims import answer_claims
 from xagent.tools._base import Context
 from xagent.tools._case_claims import is_category, sign_of, value_facts
 
@@ -35,7 +36,8 @@ def relevance_claims(data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
 
     yield claim("method", "text", data.method, "/method", "process")
     # A regression explains the value itself: its target is the score, its foil does not exist.
-    target = ctx.card.outcome(data.target).label if data.target is not None else "the predicted value"
+    instead = "this answer" if isinstance(ctx.case.input, GenerationInput) else "the predicted value"
+    target = ctx.card.outcome(data.target).label if data.target is not None else instead
     yield claim("target", "category", target, "/target")
     if data.foil is not None:
         yield claim("foil", "category", ctx.card.outcome(data.foil).label, "/foil")
@@ -49,6 +51,15 @@ def relevance_claims(data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
     signs = [_sign(p) for p in data.players]
     weighed = any(signs)  # without any relevance there is nothing to have a share of
     yield claim("features.count", "count", len(data.players), "/players")
+    sources = data.answer.sources if data.answer else ()
+    for name, parts, at, subject in (
+        ("sentences", data.sentences, "/sentences", ctx.case.subject),
+        ("sources", sources, "/answer/sources", ctx.case.subject),
+        ("layers", data.layers, "/layers", "model"),
+        ("heads", data.heads, "/heads", "model"),
+    ):
+        if parts:
+            yield claim(f"{name}.count", "count", len(parts), at, subject)
     for word, sign in (("for", 1), ("against", -1)):
         yield claim(f"{word}.count", "count", signs.count(sign), "/players", sign=sign)
         if weighed:
@@ -69,6 +80,8 @@ def relevance_claims(data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
         yield claim(f"{key}.direction", "category", _DIRECTION[sign], f"{at}/relevance", sign=sign, **own)
         if isinstance(ctx.case.input, TabularInput) and player.feature in ctx.case.input.values:
             yield from _compared(claim, key, at, player, ctx)
+    if data.answer is not None:
+        yield from answer_claims(data.answer, ctx)
 
 
 def _compared(claim: Any, key: str, at: str, player: PlayerRelevance, ctx: Context) -> Iterator[Claim]:

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xagent.case import ImageInput, Population, TabularInput, TextInput, Window, read_table, resolve_file, sha256_of
+from xagent.case import (
+    GenerationInput,
+    ImageInput,
+    Population,
+    TabularInput,
+    TextInput,
+    Window,
+    read_table,
+    resolve_file,
+    sha256_of,
+)
 from xagent.errors import InvalidCase
 from xagent.evidence import Claim, slug
 from xagent.tools._base import Context, NotApplicable
@@ -29,7 +39,7 @@ Floats = NDArray[np.float64]
 MAX_TEXT_BYTES = 256 * 1024 * 1024
 MAX_PIXELS = 1024
 """Larger images are averaged over squares until they have at most this many numbers."""
-_SAMPLE = {"tabular": 25_000, "text": 3_000, "image": 5_000}
+_SAMPLE = {"tabular": 25_000, "text": 3_000, "image": 5_000, "generation": 3_000}
 _WORDS = {
     "tabular": "the values of the features",
     "text": "length and characters of the text, and the mean of the model's input embeddings",
@@ -104,8 +114,9 @@ def read_input(ctx: Context, shapes: dict[str, Shape]) -> Rows:
     if isinstance(given, TabularInput):
         columns = tuple(column_of(name, [given.values[name]], shape, None) for name, shape in shapes.items())
         return Rows(1, columns, None, _WORDS["tabular"])
-    if isinstance(given, TextInput):
-        return _text_rows(ctx, [given.text], True, "input")
+    if isinstance(given, TextInput | GenerationInput):
+        text = given.shown if isinstance(given, GenerationInput) else given.text
+        return _text_rows(ctx, [text], True, "input")
     return _image_rows(_tensor(ctx.subject.encode(given)), True)
 
 
@@ -129,7 +140,7 @@ def _raw(ctx: Context, source: Population | Window, field: str) -> tuple[Any, Pa
     path = resolve_file(ctx.case, source.path, field)
     if isinstance(ctx.case.input, TabularInput):
         return read_table(path, field), path
-    if isinstance(ctx.case.input, TextInput):
+    if isinstance(ctx.case.input, TextInput | GenerationInput):
         return _read_texts(path, field), path
     return _read_images(ctx, path, field), path
 
@@ -179,7 +190,7 @@ def _sampled(raw: Any, most: int, seed: int) -> Any:
 
 
 def _rows(ctx: Context, raw: Any, shapes: dict[str, Shape], path: Path, field: str, vectors: bool) -> Rows:
-    if isinstance(ctx.case.input, TextInput):
+    if isinstance(ctx.case.input, TextInput | GenerationInput):
         return _text_rows(ctx, raw, vectors, field)
     if isinstance(ctx.case.input, ImageInput):
         return _image_rows(raw, vectors)

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from xagent.case import TabularInput
+from xagent.case import TabularInput, TextInput
 from xagent.case._case import Scalar
 from xagent.evidence import Claim
+from xagent.tools._answered import answer_relevance
 from xagent.tools._base import Context, Tool
 from xagent.tools._case_claims import is_category
 from xagent.tools._contrast import (
@@ -22,7 +23,15 @@ from xagent.tools._contrast import (
     score_coalitions,
 )
 from xagent.tools._driver_claims import relevance_claims
-from xagent.tools._relevance_result import ImageMap, LayerRelevance, PlayerRelevance, RelevanceResult, TokenRelevance
+from xagent.tools._relevance_result import (
+    HeadRelevance,
+    ImageMap,
+    LayerRelevance,
+    PlayerRelevance,
+    RelevanceResult,
+    SentenceRelevance,
+    TokenRelevance,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +61,7 @@ class Relevance(Tool[RelevanceResult]):
             found = _without_module(ctx, encoded, contrast, background)
         else:
             # Words carry relevance from zero: an average or a blank word would take a part of it out of the account.
-            baseline = ZEROS if encoded.kind == "text" else baseline
+            baseline = ZEROS if encoded.kind in ("text", "generation") else baseline
             found = _traced(ctx, encoded, ctx.subject.module, contrast, None if baseline == ZEROS else background)
         if not all(math.isfinite(v) for v in (found["score"], found["gap"], *found["ledger"].values())):
             raise ArithmeticError("the model's score or its relevance is not a finite number")
@@ -69,6 +78,8 @@ class Relevance(Tool[RelevanceResult]):
             players=_ranked(ctx, encoded, values, reference.table if reference else None),
             image=_image(encoded, units) if encoded.kind == "image" else None,
             tokens=_tokens(encoded, values) if encoded.kind == "text" else None,
+            sentences=_sentences(ctx, encoded, values),
+            answer=answer_relevance(ctx, encoded, units, values) if encoded.exchange is not None else None,
             **found,
         )
 
@@ -97,6 +108,7 @@ def _traced(
             target=target,
             baseline=None if background is None else {encoded.traced: background},
             layers=True,
+            heads=True,
         )
     ledger = {name: number(getattr(trace.ledger, name)) for name in LEDGER}
     score, total = number(trace.score), number(trace.ledger.total)
@@ -110,6 +122,11 @@ def _traced(
         "complete": False,
         "by_removal": False,
         "layers": tuple(LayerRelevance(name=name, sum=number(held)) for name, held in trace.layers.items()),
+        "heads": tuple(
+            HeadRelevance(layer=name, head=place, relevance=amount)
+            for name, held in trace.heads.items()
+            for place, amount in enumerate(held[0].double().sum(-1).tolist())
+        ),
         "units": per_unit(encoded, trace.relevance[encoded.traced]),
     }
 
@@ -117,7 +134,7 @@ def _traced(
 def per_unit(encoded: Encoded, relevance: Tensor) -> Tensor:
     """(units,) float64: a column, a token (sum over its embedding) or a pixel (sum over its channels)."""
     row = relevance[0].detach().cpu().double()
-    if encoded.kind == "text":
+    if encoded.kind in ("text", "generation"):
         return row.sum(-1)
     return row.sum(0).reshape(-1) if encoded.kind == "image" else row.reshape(-1)
 
@@ -211,6 +228,24 @@ def _image(encoded: Encoded, units: Tensor) -> ImageMap:
         pixels=[[round(v, 6) for v in row] for row in grey.tolist()],
         map=units.reshape(height, width).tolist(),
     )
+
+
+def _sentences(ctx: Context, encoded: Encoded, values: list[float]) -> tuple[SentenceRelevance, ...] | None:
+    """Words summed by sentence, in the order of the text; None for what is no text."""
+    if not isinstance(ctx.case.input, TextInput):
+        return None
+    from xagent.relevance import sentences
+
+    text = ctx.case.input.text
+    spans = [(passage.start, passage.end) for passage in sentences(text)]
+    sums, cursor, place = [0.0] * len(spans), 0, 0
+    for player, value in zip(encoded.players, values, strict=True):
+        start = text.find(player.label, cursor)
+        cursor = start + len(player.label) if start >= 0 else cursor
+        while place + 1 < len(spans) and spans[place + 1][0] < cursor:
+            place += 1
+        sums[place] += value
+    return tuple(SentenceRelevance(text=text[a:b], relevance=value) for (a, b), value in zip(spans, sums, strict=True))
 
 
 def _tokens(encoded: Encoded, values: list[float]) -> tuple[TokenRelevance, ...]:

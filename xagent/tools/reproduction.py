@@ -23,7 +23,7 @@ class ReproductionResult(Result):
     recomputed: float
     difference: float
     tolerance: float
-    scale: Literal["probability", "logit", "value"]
+    scale: Literal["probability", "logit", "value", "log_probability"]
     label: str | None
     label_state: Literal["ok", "deviation"]
     sha256: str | None
