@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ._answer_head import NarrowHead, centred, expected, head_of, picked
 from ._errors import RelevanceError
 from ._output import first_tensor
 
@@ -63,20 +64,71 @@ class Script:
         flexible = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         self._extra = {"use_cache": False} if flexible or "use_cache" in parameters else {}
         self._keeps = "logits_to_keep" in parameters
+        self._narrow = head_of(model) is not None
 
     @property
     def length(self) -> int:
         """Tokens of prompt and answer, P + T."""
         return self.prompt + self.answer
 
-    def logits(self, x: Tensor, first: int, last: int) -> Tensor:
-        """(batch, P + last - 1, width) -> logits (batch, last - first, vocabulary) of answer tokens first..last-1."""
-        keep = last - first
+    def logits(self, x: Tensor, first: int, last: int) -> tuple[Tensor, bool]:
+        """(batch, P + last - 1, width) -> logits (batch, last - first, columns) of answer tokens first..last-1.
+
+        The head computes the one or two columns that the scores need (then the second result is true), or the whole
+        vocabulary where the model does more to its logits than a function of each of them.
+        """
+        if self._narrow:
+            head = self._head(first, last)
+            with head:
+                try:
+                    logits = self._logits(x, last - first)
+                except RelevanceError:
+                    raise
+                except (RuntimeError, IndexError):  # the model reads its logits by token
+                    if head.output is None:
+                        raise
+                    logits = x
+            if head.is_last(logits) or (head.output is not None and self._each_by_itself(logits, head.output)):
+                return logits, True
+            self._narrow = False
+            if head.output is None:
+                return logits, False
+        return self._logits(x, last - first), False
+
+    def _logits(self, x: Tensor, keep: int) -> Tensor:
         extra = {**self._extra, **({"logits_to_keep": keep} if self._keeps else {})}
         return first_tensor(self.model(inputs_embeds=x, **extra))[:, -keep:]
 
-    def scores(self, logits: Tensor, first: int, last: int) -> Tensor:
-        """(batch, last - first, vocabulary) -> (batch, last - first); whatever is fixed is taken from batch row 0."""
+    def _head(self, first: int, last: int) -> NarrowHead:
+        layer = head_of(self.model)
+        assert layer is not None
+        bias, ids = layer.bias, [x[first:last] for x in (self.targets, self.foils) if x is not None]
+        make = {"centred": centred, "log_probability": expected}.get(self.seed, picked)
+        return NarrowHead(layer.weight, last - first, [make(layer.weight, bias, each) for each in ids])
+
+    def _each_by_itself(self, logits: Tensor, narrow: Tensor) -> bool:
+        """Whether the model changes every logit by a function of its own (a soft cap): seen on 16 tokens, once."""
+        if self.seed in ("centred", "log_probability") or logits.shape != narrow.shape:
+            return False
+        layer = head_of(self.model)
+        assert layer is not None
+        some = torch.randperm(len(layer.weight), generator=torch.Generator().manual_seed(0))[:16].to(logits.device)
+        mixes = [picked(layer.weight, layer.bias, i[None]) for i in some]
+        with torch.no_grad():
+            x = self.embeddings[:, : min(2, self.prompt)]
+            try:
+                with NarrowHead(layer.weight, 1, mixes):
+                    few = self._logits(x, 1)
+            except (RuntimeError, IndexError):
+                return False
+            whole = self._logits(x, 1)[..., some]
+            close = 1e-4 if x.dtype.itemsize >= 4 else 2e-2
+            return few.shape == whole.shape and bool((few - whole).abs().max() <= close * whole.abs().max())
+
+    def scores(self, logits: Tensor, narrow: bool, first: int, last: int) -> Tensor:
+        """What `logits` returned -> (batch, last - first); whatever is fixed is taken from batch row 0."""
+        if narrow:
+            return logits[..., 0] - logits[..., 1] if logits.shape[-1] == 2 else logits[..., 0]
         at = self.targets[first:last].view(1, -1, 1).expand(len(logits), -1, 1)
         own = logits.gather(2, at)[..., 0]
         if self.seed == "centred":

@@ -20,13 +20,19 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ._activations import slope_at_zero
+from ._columns_plan import AnotherPath, Plan, Recorder, name_of
 from ._errors import RelevanceError
-from ._mode import EMBEDDINGS, QUESTIONS, _is_bias, _is_composite, opened, tensors_in
+from ._kinds import EMBEDDINGS, QUESTIONS, is_composite, opened
+from ._mode import _is_bias, tensors_in
 from ._table import OUT_OF_PLACE
 
 ENTRIES_CARRIED = ("biases", "positions", "constants")
 CarrierRule = Callable[..., Any]
 CARRIER_RULES: dict[Callable[..., Any], CarrierRule] = {}
+# operations of which only some operands count beyond row 0: their places and names (all operands, where not listed)
+CARRIED_OPERANDS: dict[Callable[..., Any], tuple[tuple[int, str], ...]] = {}
+# operations that only look at values differently: done on all rows, since a shape among the arguments names them
+LOOKS: set[Callable[..., Any]] = set()
 
 # what describes a tensor or its storage and holds none of its values
 _DESCRIBES = QUESTIONS - {"__get__", "detach", "detach_", "numpy"}
@@ -47,6 +53,13 @@ class CarrierMode(TorchFunctionMode):
     def __init__(self, rows: int, entries: dict[str, int] | None = None, gates: str = "half") -> None:
         super().__init__()
         self.rows, self.entries, self.gates = rows, entries or {}, gates
+        self.starts: list[int] = []  # tokens before which a row is zero, for a model that does not look ahead
+        self.length = 0
+        self.recorder: Recorder | None = None
+        self.plan: Plan | None = None
+        self.booked: set[str] = set()  # ledger entries that got a constant, while a recorder listens
+        self._step = 0
+        self._of_row_0: Any = WeakTensorKeyDictionary()  # without carriers: the same real value in every row
         self.notes: Any = WeakTensorKeyDictionary()  # carrier -> "", "gate" or "activation"
         self.origins: Any = WeakTensorKeyDictionary()  # constant -> ledger entry
         self.led: set[str] = set()  # moves that were seen to keep the rows in front
@@ -65,15 +78,54 @@ class CarrierMode(TorchFunctionMode):
         if rule is None:
             if getattr(operation, "__name__", "") == "__get__":
                 return self._attribute(operation, args)
-            if _is_composite(operation):
+            if is_composite(operation):
                 with self:
                     return opened(operation)(*args, **kwargs)
             raise NoColumns(f"Columns have no rule for the operation {self.name(operation)}.", "Ask for rows.")
         kwargs.pop("inplace", None)
+        in_place = plain is not operation
+        used = leaves if in_place else _used(plain, args, kwargs)
+        step, self._step = self._step, self._step + 1
+        if self.plan is not None:
+            if step >= len(self.plan) or self.plan[step][0] != name_of(operation):
+                raise AnotherPath
+            if not self.plan[step][1]:
+                return self._real_only(plain, args, kwargs)
+            if any(x in self._of_row_0 for x in used):
+                raise AnotherPath
+        elif self.recorder is not None:
+            self.recorder.begin(operation, used, root=in_place)
         y = rule(self, plain, *args, **kwargs)
-        if plain is not operation:
+        if in_place:
             note = self.notes.get(y, "")
-            return self.carry(args[0].copy_(y), note)
+            y = self.carry(args[0].copy_(y), note)
+        if self.recorder is not None:
+            for x in tree_leaves(y):
+                if self.carries(x):
+                    self.recorder.made(x, step)
+        return y
+
+    def whole(self, x: Tensor, y: Tensor) -> None:
+        """A module has made y of x as one operation."""
+        if self.recorder is not None:
+            self.recorder.made(y, self.recorder.begin(self.whole, [x], root=False))
+        elif self.plan is not None and x in self._of_row_0:
+            raise AnotherPath
+        self._step += 1
+
+    def _real_only(self, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        """An operation whose carriers nobody needs, on row 0; the same value stands for all rows."""
+        if operation in LOOKS:
+            y = operation(*args, **kwargs)
+        else:
+            first = next(x for x in tensors_in((*args, *kwargs.values())) if x in self.notes)
+            y = operation(*tree_map(self.real, args), **tree_map(self.real, kwargs))
+            if any(isinstance(x, Tensor) and x.shape[:1] != (len(first) // self.rows,) for x in tree_leaves(y)):
+                raise AnotherPath
+            y = self.constant(y)
+        for x in tree_leaves(y):
+            if isinstance(x, Tensor):
+                self.notes[x], self._of_row_0[x] = "", True
         return y
 
     # what rules use
@@ -99,6 +151,18 @@ class CarrierMode(TorchFunctionMode):
         """Row 0 of a carrier, (k, ...); anything else as it is."""
         return x[: x.shape[0] // self.rows] if self.carries(x) else x
 
+    def rests(self, *tensors: Tensor) -> list[int]:
+        """For each row the first token that counts: before it the row is zero in all of these (rows, S, ...) tensors.
+
+        Empty where that saves nothing: on a GPU, and where tokens are not the second dimension. Looked at, not assumed.
+        """
+        if not any(self.starts) or any(x.shape[:2] != (self.rows, self.length) or x.is_cuda for x in tensors):
+            return []
+        return [
+            0 if not start or any(bool(x[i, :start].any()) for x in tensors) else start
+            for i, start in enumerate(self.starts)
+        ]
+
     def constant(self, x0: Any) -> Any:
         """A value of row 0 for all rows, (k, ...) -> (rows k, ...), without a copy where k = 1."""
 
@@ -113,7 +177,7 @@ class CarrierMode(TorchFunctionMode):
         """A constant where it belongs: in row 0 and its ledger carrier, zero elsewhere; broadcasts against `like`."""
         mask = torch.zeros(self.rows, dtype=torch.bool, device=like.device)
         mask[0] = True
-        row = self.entries.get(entry or self.origin(constant))
+        row = self.entry_row(entry or self.origin(constant), constant)
         if row is not None:
             mask[row] = True
         k = like.shape[0] // self.rows
@@ -122,6 +186,12 @@ class CarrierMode(TorchFunctionMode):
             raise NoColumns("A constant of more dimensions is added to the traced input.", "Ask for rows.")
         value = torch.as_tensor(constant, dtype=like.dtype, device=like.device)
         return torch.where(mask, value, torch.zeros((), dtype=like.dtype, device=like.device))
+
+    def entry_row(self, entry: str, constant: Any) -> int | None:
+        """The row that carries what is added under this ledger entry."""
+        if self.recorder is not None and bool(torch.as_tensor(constant).any()):
+            self.booked.add(entry)
+        return self.entries.get(entry)
 
     def origin(self, addend: Any) -> str:
         """The ledger entry of a constant that is added, as a trace names it."""
@@ -154,6 +224,14 @@ class CarrierMode(TorchFunctionMode):
         return y
 
 
+def _used(operation: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> list[Tensor]:
+    """The operands whose carriers count."""
+    places = CARRIED_OPERANDS.get(operation)
+    if places is None:
+        return list(tensors_in((*args, *kwargs.values())))
+    return list(tensors_in([args[i] if i < len(args) else kwargs.get(name) for i, name in places]))
+
+
 @contextlib.contextmanager
 def whole_activations_carried(model: nn.Module, mode: CarrierMode) -> Iterator[None]:
     """Composite activation modules (gelu_new) as one operation, as `whole_activations` does for a trace."""
@@ -170,7 +248,12 @@ def whole_activations_carried(model: nn.Module, mode: CarrierMode) -> Iterator[N
     def attach(module: nn.Module, slope: float) -> None:
         def after(_module: nn.Module, _args: tuple[Any, ...], value: Tensor) -> Any:
             with torch._C.DisableTorchFunction():
-                return mode.carry(ratio(mode, entered.pop(), value, slope), "activation") if entered else None
+                if not entered:
+                    return None
+                x = entered.pop()
+                y = mode.carry(ratio(mode, x, value, slope), "activation")
+                mode.whole(x, y)
+                return y
 
         handles.extend([module.register_forward_pre_hook(before), module.register_forward_hook(after)])
 
@@ -189,6 +272,13 @@ def ratio(mode: CarrierMode, x: Tensor, value: Tensor, slope: float, change: Ten
     """Identity rule: row i = x_i (f(x_0) - f(0)) / x_0, row 0 = value = f(x_0); `slope` where x_0 = 0."""
     x0 = mode.real(x)
     factor = torch.where(x0 == 0, slope, (value if change is None else change) / x0).to(x.dtype)
-    y = (mode.by_row(x) * factor).flatten(0, 1)
+    firsts = mode.rests(x)
+    if firsts:
+        y = torch.empty_like(x)
+        for i, first in enumerate(firsts):
+            y[i, :first] = 0
+            torch.mul(x[i, first:], factor[0, first:], out=y[i, first:])
+    else:
+        y = (mode.by_row(x) * factor).flatten(0, 1)
     y[: len(value)] = value
     return mode.carry(y)  # type: ignore[no-any-return]

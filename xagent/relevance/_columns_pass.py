@@ -9,6 +9,7 @@ from . import _columns_rules  # noqa: F401 - importing it fills the table
 from ._answer_forward import Script, visible_attention
 from ._answer_rows import Traced
 from ._columns import ENTRIES_CARRIED, CarrierMode, NoColumns, whole_activations_carried
+from ._columns_plan import AnotherPath, Plan, Recorder
 from ._errors import RelevanceError
 from ._ledger import ENTRIES
 
@@ -25,7 +26,8 @@ def columns(script: Script, rules: str, masks: Tensor, memory: int) -> Traced:
     if rules not in GATES:
         raise NoColumns(f'Columns exist for the rules {" and ".join(GATES)}, not for "{rules}".', "Ask for rows.")
     with torch.no_grad(), visible_attention(script.model):
-        entries = _live_entries(script, GATES[rules])
+        recorded, entries = _planned(script, GATES[rules])
+        plan: Plan | None = recorded
         chunk = max(1, min(MOST, memory // row_bytes(script) - 1))
         masks = masks[:, : script.length - 1].to(script.embeddings)
         wanted = len(masks) + len(entries)
@@ -36,7 +38,12 @@ def columns(script: Script, rules: str, masks: Tensor, memory: int) -> Traced:
             part = masks[start : start + chunk]
             named = entries[max(0, start - len(masks)) :][: chunk - len(part)]
             try:
-                scores, lines = _forward(script, GATES[rules], part, named)
+                scores, lines = _forward(script, GATES[rules], part, named, plan)
+            except AnotherPath:
+                if plan is None:
+                    raise NoColumns("The model takes another path every time.", "Ask for rows.") from None
+                plan = None
+                continue
             except torch.OutOfMemoryError:
                 if chunk == 1:
                     raise RelevanceError(
@@ -46,7 +53,7 @@ def columns(script: Script, rules: str, masks: Tensor, memory: int) -> Traced:
                 continue
             collected.extend(lines)
         if not wanted:
-            scores, _ = _forward(script, GATES[rules], masks[:0], [])
+            scores, _ = _forward(script, GATES[rules], masks[:0], [], None)
     if not bool(torch.isfinite(scores).all()):
         raise RelevanceError("A score of the answer is not finite (NaN or infinite).", "Check the model's weights.")
     nothing = torch.zeros(script.answer, dtype=torch.float64)
@@ -57,39 +64,43 @@ def columns(script: Script, rules: str, masks: Tensor, memory: int) -> Traced:
 
 
 def row_bytes(script: Script) -> int:
-    """Bytes that the activations of one batch row take at most, about: 8 hidden states, 3 of the widest, 2 logits."""
+    """Bytes that the activations of one batch row take at most, about: 8 hidden states, 3 of the widest."""
     width = script.embeddings.shape[-1]
     head = getattr(script.model, "get_output_embeddings", lambda: None)()
     layers = [m for m in script.model.modules() if isinstance(m, nn.Linear) and m is not head]
     widest = max([m.out_features for m in layers] + [4 * width])
-    vocabulary = len(head.weight) if head is not None and hasattr(head, "weight") else 0
-    values = script.length * (8 * width + 3 * widest) + 2 * script.answer * vocabulary
+    values = script.length * (8 * width + 3 * widest)
     return max(1, values * script.embeddings.element_size())
 
 
-def _forward(script: Script, gates: str, masks: Tensor, entries: list[str]) -> tuple[Tensor, list[Tensor]]:
+def _forward(
+    script: Script, gates: str, masks: Tensor, entries: list[str], plan: Plan | None
+) -> tuple[Tensor, list[Tensor]]:
     """The real scores (T,) and, for each mask and entry, its line (T,); float64 on the CPU."""
     x = script.embeddings
     carriers = torch.cat([x, x * masks[:, :, None], x.new_zeros(len(entries), *x.shape[1:])])
-    rows = {name: 1 + len(masks) + i for i, name in enumerate(entries)}
-    scores = _run(script, carriers, rows, gates, script.answer).cpu().double()
+    mode = CarrierMode(len(carriers), {name: 1 + len(masks) + i for i, name in enumerate(entries)}, gates)
+    mode.plan, mode.length = plan, x.shape[1]
+    mode.starts = [0, *(masks != 0).int().argmax(1).tolist(), *[0] * len(entries)]
+    logits, narrow = _run(script, mode, carriers, script.answer)
+    scores = script.scores(logits, narrow, 0, script.answer).cpu().double()
     return scores[0], list(scores[1:])
 
 
-def _live_entries(script: Script, gates: str) -> list[str]:
-    """Ledger entries that this model books at all: a forward over two tokens tells, for next to nothing."""
+def _planned(script: Script, gates: str) -> tuple[Plan, list[str]]:
+    """Which operations concern carriers, and which ledger entries this model books: two tokens tell, for little."""
     x = script.embeddings[:, :2]
     carriers = torch.cat([x, x.new_zeros(len(ENTRIES_CARRIED), *x.shape[1:])])
-    rows = {name: 1 + i for i, name in enumerate(ENTRIES_CARRIED)}
-    logits = _run(script, carriers, rows, gates, 0)
-    return [name for name, row in rows.items() if bool((logits[row] != 0).any())]
+    mode = CarrierMode(len(carriers), {name: 1 + i for i, name in enumerate(ENTRIES_CARRIED)}, gates)
+    mode.recorder = Recorder()
+    logits, _ = _run(script, mode, carriers, 1)
+    return mode.recorder.plan(logits), [name for name in ENTRIES_CARRIED if name in mode.booked]
 
 
-def _run(script: Script, carriers: Tensor, entries: dict[str, int], gates: str, answer: int) -> Tensor:
-    mode = CarrierMode(len(carriers), entries, gates)
+def _run(script: Script, mode: CarrierMode, carriers: Tensor, answer: int) -> tuple[Tensor, bool]:
     with whole_activations_carried(script.model, mode), mode:
         mode.carry(carriers)
-        logits = script.logits(carriers, 0, max(answer, 1))
+        logits, narrow = script.logits(carriers, 0, answer)
     if not mode.carries(logits):
         raise NoColumns("The scores do not depend on the embeddings.", "Ask for rows.")
-    return script.scores(logits, 0, answer) if answer else logits
+    return logits, narrow

@@ -11,18 +11,24 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from ._columns import CARRIER_RULES, CarrierMode, CarrierRule, NoColumns, ratio
+from ._columns import CARRIED_OPERANDS, CARRIER_RULES, LOOKS, CarrierMode, CarrierRule, NoColumns, ratio
 from ._table import spellings
 
+# the order of values in memory stays: where the first dimension still holds the rows, they are in front
+ORDERED = (
+    "view reshape view_as reshape_as flatten unflatten squeeze unsqueeze contiguous clone alias to type _to_copy float "
+    "double half bfloat16 type_as neg negative dropout"
+)
 MOVES = (
-    "view reshape view_as reshape_as flatten unflatten squeeze unsqueeze permute transpose swapaxes movedim "
-    "contiguous clone alias expand expand_as repeat repeat_interleave chunk split split_with_sizes unbind select slice "
-    "narrow index_select getitem roll flip to type _to_copy float double half bfloat16 type_as iter "
-    "neg negative dropout"
+    "permute transpose swapaxes movedim expand expand_as repeat repeat_interleave chunk split split_with_sizes unbind "
+    "select slice narrow index_select getitem roll flip iter"
+)
+VIEWS = (
+    "view reshape view_as reshape_as flatten unflatten squeeze unsqueeze permute transpose swapaxes movedim expand "
+    "expand_as repeat chunk split split_with_sizes unbind select slice narrow getitem iter"
 )
 ACTIVATIONS = "gelu silu mish tanh elu selu celu relu6 hardtanh hardswish erf square pow softplus sigmoid"
 QUERIES = (
@@ -31,45 +37,68 @@ QUERIES = (
 )
 
 
-def carried(*names: str) -> Callable[[CarrierRule], CarrierRule]:
-    """Decorator: the rule of every spelling of these operations."""
+def carried(*names: str, of: str | None = None) -> Callable[[CarrierRule], CarrierRule]:
+    """Decorator: the rule of every spelling of these operations.
+
+    of: the operands whose carriers count, as "place:name place:name"; all, where it is not given.
+    """
 
     def keep(function: CarrierRule) -> CarrierRule:
         for name in names:
             for spelling in spellings(name):
                 CARRIER_RULES[spelling] = function
+                if of is not None:
+                    pairs = [pair.split(":") for pair in of.split()]
+                    CARRIED_OPERANDS[spelling] = tuple((int(place), operand) for place, operand in pairs)
         return function
 
     return keep
 
 
-@carried(*MOVES.split())
-def moved(mode: CarrierMode, operation: Any, *args: Any, **kwargs: Any) -> Any:
-    """y_i = move(x_i): values are moved within their row; that the rows stay in front is seen on row numbers, once."""
+LOOKS.update(spelling for name in VIEWS.split() for spelling in spellings(name))
+
+
+@carried(*ORDERED.split(), of="0:self 0:input")
+def ordered(mode: CarrierMode, operation: Any, *args: Any, **kwargs: Any) -> Any:
+    """y_i = x_i, seen in another shape or type."""
     x = args[0]
-    if not mode.carries(x) or any(mode.carries(other) for other in tree_leaves((args[1:], kwargs))):
-        shapes_only = operation in VIEW_AS and mode.carries(x)
-        if not shapes_only:
-            raise NoColumns(f"Columns cannot follow {mode.name(operation)} here.", "Ask for rows.")
-    y = operation(*args, **kwargs)
+    if not mode.carries(x) or (any(isinstance(a, torch.dtype) for a in args[1:]) and "view" in mode.name(operation)):
+        raise NoColumns(f"Columns cannot follow {mode.name(operation)} here.", "Ask for rows.")
+    return mode.carry(operation(*args, **kwargs), mode.notes.get(x, ""))
+
+
+@carried(*MOVES.split(), of="0:self 0:input")
+def moved(mode: CarrierMode, operation: Any, *args: Any, **kwargs: Any) -> Any:
+    """y_i = move(x_i): values are moved within their row; that the rows stay in front is seen on row numbers."""
+    x = args[0]
     others = [t for t in tree_leaves((args[1:], kwargs)) if isinstance(t, Tensor)]
+    if not mode.carries(x) or (any(mode.carries(t) for t in others) and operation not in EXPAND_AS):
+        raise NoColumns(f"Columns cannot follow {mode.name(operation)} here.", "Ask for rows.")
+    y = operation(*args, **kwargs)
     key = repr((operation, x.shape, x.stride(), args[1:], sorted(kwargs.items()))) if not others else ""
     if not key or key not in mode.led:
-        numbers = torch.arange(mode.rows, device=x.device, dtype=torch.float64).repeat_interleave(len(x) // mode.rows)
-        probe = operation(numbers.view(-1, *[1] * (x.dim() - 1)).expand(x.shape).clone(), *args[1:], **kwargs)
+        probe = operation(_numbers(mode, x), *args[1:], **kwargs)
         for z in tree_leaves(probe):
             _rows_lead(mode, operation, z)
         mode.led.add(key)
     return mode.carry(y, mode.notes.get(x, ""))
 
 
-VIEW_AS = {f for name in ("view_as", "reshape_as", "expand_as", "type_as") for f in spellings(name)}
+EXPAND_AS = set(spellings("expand_as"))
+
+
+def _numbers(mode: CarrierMode, like: Tensor) -> Tensor:
+    """The number of its row at every value, without memory of its own."""
+    numbers = torch.arange(mode.rows, device=like.device, dtype=torch.int32).repeat_interleave(len(like) // mode.rows)
+    return numbers.view(-1, *[1] * (like.dim() - 1)).expand(like.shape)
 
 
 def _rows_lead(mode: CarrierMode, operation: Any, z: Tensor) -> None:
     if z.dim() and len(z) % mode.rows == 0:
-        numbers = torch.arange(mode.rows, device=z.device).repeat_interleave(len(z) // mode.rows)
-        if bool((z.abs() == numbers.view(-1, *[1] * (z.dim() - 1))).all()):
+        same = [d for d in range(1, z.dim()) if z.stride(d) == 0 and z.shape[d]]
+        for d in same:  # one value stands for all along these
+            z = z.narrow(d, 0, 1)
+        if bool((z == _numbers(mode, z)).all()):
             return
     raise NoColumns(f"The operation {mode.name(operation)} mixes the rows of the batch.", "Ask for rows.")
 
@@ -115,13 +144,25 @@ def product(mode: CarrierMode, operation: Any, input: Any, other: Any) -> Any:
         raise NoColumns("A product joins tensors whose batches differ.", "Ask for rows.")
     gates = ("gate", "activation") if mode.gates == "constant" else ("gate",)
     first, second = (mode.notes[x] in gates for x in (input, other))
+    firsts = mode.rests(input, other) if input.shape == other.shape and input.dtype == other.dtype else []
+    if firsts:
+        y = torch.empty(input.shape, dtype=input.dtype)
+        for i, start in enumerate(firsts):
+            y[i, :start] = 0
+            a0, b0, ai, bi, yi = (x[start:] for x in (input[0], other[0], input[i], other[i], y[i]))
+            if first != second:
+                torch.mul(a0 if first else ai, bi if first else b0, out=yi)
+            else:
+                torch.mul(ai, b0, out=yi)
+                yi.addcmul_(a0, bi).mul_(0.5)
+        return mode.carry(y)
     a, b = mode.by_row(input), mode.by_row(other)
     if first != second:
         return mode.carry((a[:1] * b if first else a * b[:1]).flatten(0, 1))
     return mode.carry(torch.addcmul(a * b[:1], a[:1], b).mul_(0.5).flatten(0, 1))
 
 
-@carried("div", "divide", "true_divide", "__truediv__")
+@carried("div", "divide", "true_divide", "__truediv__", of="0:input")
 def quotient(mode: CarrierMode, operation: Any, input: Any, other: Any, **kwargs: Any) -> Any:
     """y_i = a_i / b_0: the divisor is a constant."""
     if mode.carries(other):
@@ -147,7 +188,7 @@ def activation(mode: CarrierMode, operation: Any, input: Tensor, *args: Any, **k
     wide = torch.float64 if x0.device.type != "mps" else torch.float32
     change = operation(x0.to(wide), *args, **kwargs) - zero
     y = ratio(mode, input, value, slope, change)
-    row = mode.entries.get("constants")
+    row = mode.entry_row("constants", zero)
     if row is not None:
         mode.by_row(y)[row] += zero
     return mode.carry(y, "gate")
@@ -161,7 +202,7 @@ def rectifier(mode: CarrierMode, operation: Any, input: Tensor, *args: Any, **kw
     return ratio(mode, input, value, slope)
 
 
-@carried(*QUERIES.split())
+@carried(*QUERIES.split(), of="")
 def constant(mode: CarrierMode, operation: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """y_i = f(x_0): scales, attention weights and questions about values are constants of row 0."""
     rest = [mode.real(x) for x in args]
@@ -191,7 +232,7 @@ def dense(mode: CarrierMode, operation: Any, input: Tensor, weight: Tensor, bias
     """y_i = x_i W^T; the bias is added to row 0 and to its ledger carrier."""
     if not mode.carries(input) or mode.carries(weight):
         raise NoColumns("A layer's weights depend on the input.", "Ask for rows.")
-    return mode.carry(_with_bias(mode, F.linear(input, weight), bias))
+    return mode.carry(_with_bias(mode, _times(mode, input, weight.t()), bias))
 
 
 @carried("addmm")
@@ -201,14 +242,30 @@ def dense_transposed(
     """y_i = x_i W + b, as GPT-2 writes it."""
     if mode.carries(input) or mode.carries(mat2) or input.dim() != 1 or beta != 1 or alpha != 1:
         raise NoColumns("Columns cannot follow this addmm.", "Ask for rows.")
-    return mode.carry(_with_bias(mode, mat1 @ mat2, input))
+    return mode.carry(_with_bias(mode, _times(mode, mat1, mat2), input))
+
+
+def _times(mode: CarrierMode, x: Tensor, matrix: Tensor) -> Tensor:
+    """x (..., n) @ matrix (n, m); tokens before a carrier's first, which are zero, are left out on a CPU."""
+    width, out = matrix.shape
+    if not any(mode.starts) or x.numel() != mode.rows * mode.length * width:
+        return x @ matrix
+    rows = x.reshape(mode.rows, mode.length, width)
+    firsts = mode.rests(rows)
+    if not firsts:
+        return x @ matrix
+    y = x.new_empty(mode.rows, mode.length, out)
+    for i, first in enumerate(firsts):
+        y[i, :first] = 0
+        torch.mm(rows[i, first:], matrix, out=y[i, first:])
+    return y.view(*x.shape[:-1], out)
 
 
 def _with_bias(mode: CarrierMode, y: Tensor, bias: Tensor | None) -> Tensor:
     if bias is not None:
         rows = mode.by_row(y)
         rows[0] += bias
-        row = mode.entries.get(mode.origin(bias))
+        row = mode.entry_row(mode.origin(bias), bias)
         if row is not None:
             rows[row] += bias
     return y
@@ -248,7 +305,7 @@ def rms_norm(
     return mode.carry((mode.by_row(input) * scale).flatten(0, 1).to(input.dtype))
 
 
-@carried("scaled_dot_product_attention")
+@carried("scaled_dot_product_attention", of="2:value")
 def attention(
     mode: CarrierMode,
     operation: Any,
