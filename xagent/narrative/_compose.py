@@ -64,7 +64,7 @@ def drivers(ledger: Ledger, persona: Persona) -> tuple[list[str], list[str]]:
 
 
 def flags(ledger: Ledger) -> set[str]:
-    """What sort of prediction this is: tabular, text or image; value (a regression); reliable or unreliable."""
+    """What sort of prediction this is: tabular, text, image or answer; value (a regression); reliable or unreliable."""
     first = ledger.get("relevance.driver.1.name")
     feature = first.feature or "" if first else ""
     raw = any(key.startswith("input.") for key in ledger)
@@ -73,8 +73,10 @@ def flags(ledger: Ledger) -> set[str]:
         kind = "text"
     elif not raw and re.fullmatch(r"cell\.\d+\.\d+", feature):
         kind = "image"
+    if "answer.text" in ledger:
+        kind = "answer"
     found = {kind}
-    if "decision.label" not in ledger:
+    if "decision.label" not in ledger and kind != "answer":
         found.add("value")
     level = ledger.get("trust.level")
     found.add("unreliable" if level is not None and level.value == "do not rely" else "reliable")

@@ -112,7 +112,8 @@ def _assertion(part: re.Match[str], ledger: Mapping[str, Claim], persona: Person
 
 def _direction(claim: Claim, ledger: Mapping[str, Claim], voice: str) -> str | None:
     sign = sign_of(claim)
-    by_voice = words().direction["value" if "decision.label" not in ledger else voice]
+    regression = "decision.label" not in ledger and "answer.text" not in ledger
+    by_voice = words().direction["value" if regression else voice]
     return by_voice["for"] if sign > 0 else by_voice["against"] if sign < 0 else None
 
 

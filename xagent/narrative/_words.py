@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -67,10 +68,11 @@ def figures() -> dict[str, tuple[Entry, ...]]:
 
 
 def _entries(name: str) -> dict[str, tuple[Entry, ...]]:
-    return {
-        block: tuple(_entry(f"{block}.{i}", item) for i, item in enumerate(items, start=1))
-        for block, items in _toml(name).items()
-    }
+    found = {}
+    for block, items in _toml(name).items():
+        numbers = itertools.count(1)  # an entry with a name of its own is not counted
+        found[block] = tuple(_entry(f"{block}.{item.get('name') or next(numbers)}", item) for item in items)
+    return found
 
 
 def _entry(ident: str, item: dict[str, Any]) -> Entry:
