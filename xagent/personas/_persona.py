@@ -23,7 +23,9 @@ Block = Literal[
     "limits",
     "next",
 ]
-Chart = Literal["drivers", "margin", "heatmap", "drift", "timeline"]
+Chart = Literal[
+    "drivers", "margin", "heatmap", "tokens", "sentences", "answer", "prompt", "layers", "heads", "drift", "timeline"
+]
 Word = Literal["case", "cases", "score", "limit", "answer", "person", "model", "inputs", "reasons", "weight"]
 BLOCKS: tuple[str, ...] = get_args(Block)
 CHARTS: tuple[str, ...] = get_args(Chart)

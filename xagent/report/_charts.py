@@ -55,6 +55,10 @@ class Chart:
     lines: dict[str, str] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
     cells: list[dict[str, str]] = field(default_factory=list)
+    rows: list[dict[str, str]] = field(default_factory=list)
+    heads: list[dict[str, str]] = field(default_factory=list)
+    signs: list[dict[str, str]] = field(default_factory=list)
+    picture: dict[str, Any] = field(default_factory=dict)
 
 
 def drivers_chart(facts: Facts, alt: str, rows: Sequence[int], *, shares: bool, target: str) -> Chart:

@@ -9,8 +9,9 @@ from xagent.evidence import Ledger
 from xagent.narrative import FindingText, Narrative
 from xagent.personas import Persona
 from xagent.report._cells import STATES, Cell, Facts
-from xagent.report._charts import Chart, drift_chart, drivers_chart, margin_chart, timeline_chart
-from xagent.report._heat import image_chart, word_marks
+from xagent.report._charts import Chart, drift_chart, margin_chart, timeline_chart
+from xagent.report._exhibits import RelevanceExhibits
+from xagent.report._figure_data import figure_tables
 from xagent.report._sentences import Sentences, tone
 from xagent.report._tables import (
     Table,
@@ -18,7 +19,6 @@ from xagent.report._tables import (
     budget_table,
     deviation_table,
     drift_table,
-    drivers_table,
     manifest_table,
     parameters_table,
     steps_table,
@@ -39,7 +39,7 @@ class View:
         self._sentences = Sentences(self.ledger, self.persona)
         self.words = Narrative.model_validate(data["narrative"])
         self.artifacts = {a["tool"]: a["data"] for a in data["artifacts"] if a["status"] == "ok"}
-        self.alts = {f.id: f.alt.text for f in self.words.figures if f.id in self.persona.charts}
+        self.alts: dict[str, str] = {f.id: f.alt.text for f in self.words.figures if f.id in self.persona.charts}
         self.plain = self.persona.voice == "plain"
         self.sheet = self.persona.limits.pages == 1
         self.drivers = self._driver_rows()
@@ -174,27 +174,17 @@ class View:
             yield from self._relevance_exhibits()
         elif block == "drift" and "drift" in self.alts:
             if chart := drift_chart(self.facts, self.alts["drift"]):
-                yield {"chart": chart, "table": drift_table(self.facts), "title": "Size of the shift"}
+                tables = [drift_table(self.facts)]
+                yield {"kind": "chart", "chart": chart, "tables": tables, "title": "Size of the shift"}
         elif block == "process" and "timeline" in self.alts:
             steps = self.artifacts.get("telemetry", {}).get("steps") or []
             if chart := timeline_chart(steps, self.alts["timeline"]):
-                yield {"chart": chart, "table": steps_table(steps), "title": "Time line"}
+                yield {"kind": "chart", "chart": chart, "tables": [steps_table(steps)], "title": "Time line"}
 
     def _relevance_exhibits(self) -> Iterator[Json]:
-        relevance = self.artifacts.get("relevance", {})
         target = self.facts.text("relevance.target") or self.headline.text
-        if relevance.get("image") and "heatmap" in self.alts:
-            strongest = None if self.plain else self.facts.cell("relevance.driver.1.effect")
-            chart = image_chart(relevance["image"], self.alts["heatmap"])
-            yield {"chart": chart, "table": None, "title": "Where the model looked", "strongest": strongest}
-        elif (
-            "heatmap" in self.persona.charts and "drivers" in self.alts and (words := word_marks(relevance, self.facts))
-        ):
-            yield {"words": words, "table": None, "title": "The words in their place", "target": target}
-        if "drivers" in self.alts and self.drivers:
-            chart = drivers_chart(self.facts, self.alts["drivers"], self.drivers, shares=self.plain, target=target)
-            table = drivers_table(self.facts, self.drivers, plain=self.plain)
-            yield {"chart": chart, "table": table, "title": "What moved the score"}
+        found = self.artifacts.get("relevance", {})
+        yield from RelevanceExhibits(found, self.facts, self.persona, self.alts, self.drivers, target)
 
     def _tables(self, block: str) -> Iterator[Table]:
         if block == "trust":
@@ -214,7 +204,8 @@ class View:
             artifacts_table(self.data["artifacts"]),
             manifest_table(self.data["manifest"]),
         ]
-        return [t for t in tables if t.rows and (t.id in self.persona.tables or t.id in ("artifacts", "manifest"))]
+        kept = [t for t in tables if t.rows and (t.id in self.persona.tables or t.id in ("artifacts", "manifest"))]
+        return [*figure_tables(self.artifacts.get("relevance", {}), list(self.alts)), *kept]
 
     @property
     def checklist(self) -> Json | None:

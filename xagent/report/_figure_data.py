@@ -1,0 +1,79 @@
+"""Data tables behind the figures of relevance, for the appendix: capped, and saying so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from xagent.report._answer import grid_of
+from xagent.report._cells import Cell
+from xagent.report._scale import Scale, percent
+from xagent.report._tables import Table
+
+MOST_ROWS = 60
+
+
+def figure_tables(found: dict[str, Any], charts: Sequence[str]) -> Iterator[Table]:
+    """found: data of the relevance artifact. charts: figures that this report shows."""
+    if "heatmap" in charts and found.get("image"):
+        players = found.get("players") or ()
+        rows = [(str(p["label"]), float(p["relevance"])) for p in players]
+        yield _amounts("cells", "Areas of the image", "Area", rows)
+    if "tokens" in charts and found.get("tokens"):
+        words = [(f"{n}  {row['text']}", float(row["relevance"])) for n, row in enumerate(found["tokens"], start=1)]
+        yield _amounts("words", "Words of the text, by their number in it", "Word", words)
+    if "sentences" in charts and len(found.get("sentences") or ()) > 1:
+        rows = [(f"{n}  {s['text']}", float(s["relevance"])) for n, s in enumerate(found["sentences"], start=1)]
+        yield _amounts("sentences", "Sentences of the text, by their number in it", "Sentence", rows)
+    if "answer" in charts and found.get("answer"):
+        yield from _matrix(found["answer"])
+    if "layers" in charts and len(found.get("layers") or ()) > 1:
+        layers = [(str(layer["name"]), float(layer["sum"])) for layer in found["layers"]]
+        yield _in_order("layers", "Relevance held by each recorded layer, in the order of the forward", "Layer", layers)
+    if "heads" in charts and found.get("heads"):
+        heads = [(f"{head['layer']}, head {head['head']}", float(head["relevance"])) for head in found["heads"]]
+        yield _amounts("heads", "Attention heads", "Head", heads)
+
+
+def _amounts(ident: str, caption: str, head: str, rows: list[tuple[str, float]]) -> Table:
+    """The strongest first; equal ones as they come."""
+    scale, total = Scale.of(v for _, v in rows), sum(abs(v) for _, v in rows) or 1.0
+    order = sorted(range(len(rows)), key=lambda i: (-abs(rows[i][1]), i))[:MOST_ROWS]
+    body = [
+        [
+            Cell(_cut(rows[i][0])),
+            Cell(scale.text(rows[i][1], 4), "", True),
+            Cell(percent(rows[i][1] / total, 1), "", True),
+        ]
+        for i in order
+    ]
+    return Table(ident, caption + _cap(len(rows), "strongest"), [head, "Relevance", "Share"], body)
+
+
+def _in_order(ident: str, caption: str, head: str, rows: list[tuple[str, float]]) -> Table:
+    scale = Scale.of(v for _, v in rows)
+    body = [[Cell(_cut(name)), Cell(scale.text(value, 5), "", True)] for name, value in rows[:MOST_ROWS]]
+    return Table(ident, caption + _cap(len(rows), "first"), [head, "Relevance"], body)
+
+
+def _matrix(answer: dict[str, Any]) -> Iterator[Table]:
+    grid = grid_of(answer, MOST_ROWS, 8)
+    if grid is None:
+        return
+    scale = Scale.of(value for line in grid.cells for value in line)
+    body = [
+        [Cell(label), *(Cell(scale.text(value, 3), "", True) for value in line), Cell(scale.text(score, 3), "", True)]
+        for label, line, score in zip(grid.rows, grid.cells, grid.scores, strict=True)
+    ]
+    said = f"; {grid.each} words a row" if grid.each > 1 else ""
+    said += f"; \u201crest\u201d adds up {grid.rest} further sources" if grid.rest else ""
+    yield Table("answer", f"The answer by source{said}", ["Answer", *grid.columns, "Score"], body)
+
+
+def _cap(total: int, which: str) -> str:
+    return f" (the {which} {MOST_ROWS} of {total:,}; the JSON holds all)" if total > MOST_ROWS else ""
+
+
+def _cut(text: str, most: int = 160) -> str:
+    text = " ".join(text.split(" "))
+    return text if len(text) <= most else text[: most - 1].rstrip() + "\u2026"
