@@ -12,7 +12,7 @@ from xagent.report._scale import MINUS, Scale, percent
 from xagent.report._tables import Table
 from xagent.report._words import joined_tokens
 
-MOST_COLUMNS = 10
+MOST_COLUMNS = 9
 MOST_ROWS = 24
 MOST_SOURCES = {"roomy": 20, "sheet": 5}
 EXCERPT = {"roomy": 180, "sheet": 80}
@@ -93,11 +93,12 @@ def answer_chart(answer: dict[str, Any], alt: str) -> Chart | None:
     wide = (WIDTH - LABELS - SCORES) / len(grid.columns)
     high = 24.0 if len(grid.rows) <= 12 else 19.0
     wide = min(wide, 72.0)
-    scale = Scale.of(value for line in grid.cells for value in line)
+    scale, total = Scale.of(value for line in grid.cells for value in line), Scale.of(grid.scores)
     cells = []
     for r, line in enumerate(grid.cells):
         for c, value in enumerate(line):
             text = scale.text(value)
+            text = text if len(text) * 5.6 <= wide - 2 else _mark(scale, value)
             cells.append(
                 {
                     "x": _n(LABELS + c * wide),
@@ -108,8 +109,8 @@ def answer_chart(answer: dict[str, Any], alt: str) -> Chart | None:
                     "cy": _n(26 + (r + 0.5) * high + 3.6),
                     "tone": "for" if value > 0 else "against",
                     "opacity": scale.opacity(value),
-                    "hatch": "yes" if value < 0 and scale.level(value) else "",
-                    "text": text if len(text) * 5.6 <= wide - 2 else _mark(scale, value),
+                    "hatch": "",  # the sign stands in the cell
+                    "text": text,
                 }
             )
     rows = [
@@ -117,7 +118,7 @@ def answer_chart(answer: dict[str, Any], alt: str) -> Chart | None:
             "y": _n(26 + (r + 0.5) * high + 3.5),
             "line": _n(25 + r * high),
             "label": fit(label, LABELS - 12, 12.5),
-            "score": scale.text(score),
+            "score": total.text(score),
         }
         for r, (label, score) in enumerate(zip(grid.rows, grid.scores, strict=True))
     ]
@@ -172,14 +173,14 @@ def sources_table(answer: dict[str, Any], facts: Facts, *, plain: bool, sheet: b
             amounts = [facts.cell(f"{key}.effect") or Cell(scale.text(value), "", True), share]
         text = " ".join(str(source["text"]).split())
         excerpt = text if len(text) <= EXCERPT[size] else text[: EXCERPT[size] - 1].rstrip() + "\u2026"
-        label = Cell(f"S{i + 1}  {_short(str(source['label']), 60)}", f"{key}.name" if key else "")
-        rows.append([label, Cell(excerpt), *amounts])
+        label = Cell(_short(str(source["label"]), 60), f"{key}.name" if key else "")
+        rows.append([Cell(f"S{i + 1}"), label, Cell(excerpt), *amounts])
     cut = (
         f" (the {len(kept)} strongest of {len(sources):,}; the report\u2019s data hold all)"
         if len(kept) < len(sources)
         else ""
     )
-    head = ["Source", "What it says", *(["Share"] if plain else ["Relevance", "Share"])]
+    head = ["No.", "Source", "What it says", *(["Share"] if plain else ["Relevance", "Share"])]
     return Table("sources", f"Sources of the answer{cut}", head, rows)
 
 

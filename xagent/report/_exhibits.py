@@ -77,7 +77,9 @@ class RelevanceExhibits:
                 self._facts, self._alts["drivers"], self._drivers, shares=self._plain, target=self._target
             )
             table = drivers_table(self._facts, self._drivers, plain=self._plain)
-            yield {"kind": "chart", "title": "What moved the score", "chart": chart, "tables": [table]}
+            listed = self._plain and self._found.get("answer") and "answer" in self._alts  # by the table of sources
+            tables = [] if listed else [table]
+            yield {"kind": "chart", "title": "What moved the score", "chart": chart, "tables": tables}
 
     def _inside(self) -> Iterator[Json]:
         layers, heads = self._found.get("layers") or (), self._found.get("heads") or ()

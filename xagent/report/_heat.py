@@ -78,7 +78,7 @@ def image_chart(image: dict[str, Any], alt: str, facts: Facts, *, plain: bool = 
         badge = {"x": _n(left + (c + 0.5) * side[0]), "y": _n(top + (r + 0.5) * side[1])}
         heads.append({**badge, "label": str(n)})
         keys.append(
-            {"y": _n(key_top + (n - 1) * 17), "number": str(n), "label": fit(label, SIDE - 78, 11.5), "text": text,
+            {"y": _n(key_top + (n - 1) * 17), "number": str(n), "label": fit(label, SIDE - 64, 11.5), "text": text,
              "claim": figure.claim if figure else ""}
         )  # fmt: skip
     bottom = max(top + panel[1], key_top + len(keys) * 17 - 10)

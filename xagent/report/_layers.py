@@ -113,6 +113,7 @@ def heads_chart(heads: Sequence[dict[str, Any]], alt: str) -> Chart | None:
                 continue
             text = scale.text(value, 2)
             room = len(text) * 5.6 <= wide - 2 and high >= 18
+            unsigned = value < 0 and not room and scale.level(value) > 0
             cells.append(
                 {
                     "x": _n(labels + c * wide),
@@ -123,7 +124,7 @@ def heads_chart(heads: Sequence[dict[str, Any]], alt: str) -> Chart | None:
                     "cy": _n(22 + (r + 0.5) * high + 3.6),
                     "tone": "for" if value > 0 else "against",
                     "opacity": scale.opacity(value),
-                    "hatch": "yes" if value < 0 and scale.level(value) else "",
+                    "hatch": "yes" if unsigned else "",
                     "text": text if room else "",
                 }
             )

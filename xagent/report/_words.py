@@ -119,7 +119,7 @@ def prompt_passage(answer: dict[str, Any], marks: dict[str, str], *, sheet: bool
                 tone=scale.tone(values[i]),
                 level=scale.level(values[i]),
                 mark=_mark(values[i]) if marked else "",
-                figure=Cell(scale.text(values[i]), "", True) if marked and i in strongest else None,
+                figure=Cell(scale.text(values[i], 2), "", True) if marked and i in strongest else None,
                 before="" if new or kept[place - 1] != i - 1 else " ",
                 gap=bool(place and kept[place - 1] != i - 1) or (not place and i > 0),
                 source=marks.get(sources[i] or "", "") or "\u2013" if new else "",
