@@ -149,6 +149,9 @@ def explain(
     rules: Annotated[
         str | None, typer.Option(help="Relevance rules: conserving, fastest, attnlrp, blend:0.25, gamma, z+, gradient.")
     ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods for a second opinion, with commas; default: what the cost allows.")
+    ] = None,
     allow_mismatch: Annotated[
         bool | None, typer.Option("--allow-mismatch", help="Go on with a model file that is not the recorded one.")
     ] = None,
@@ -170,6 +173,7 @@ def explain(
             device=device.value if device else None,
             seed=seed,
             rules=rules,
+            methods=tuple(part.strip() for part in methods.split(",") if part.strip()) if methods else None,
             allow_mismatch=allow_mismatch,
             allow_outside=allow_outside,
         )

@@ -17,9 +17,9 @@ MOST_PASSES = 2
 class Settings(BaseSettings):
     """What a run may be told.
 
-    seed: of every random choice. device: where the model runs. rules: name of the relevance rule set. allow_mismatch:
-    go on with a model file that is not the recorded one, and say so in the report. allow_outside: let paths of a case
-    leave its folder.
+    seed: of every random choice. device: where the model runs. rules: name of the relevance rule set. methods: names of
+    the methods that give a second opinion, chosen by cost when empty. allow_mismatch: go on with a model file that is
+    not the recorded one, and say so in the report. allow_outside: let paths of a case leave its folder.
     """
 
     model_config = SettingsConfigDict(env_prefix="XAGENT_", env_nested_delimiter="__", extra="forbid", frozen=True)
@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     rules: str = "conserving"
+    methods: tuple[str, ...] = ()
     allow_mismatch: bool = False
     allow_outside: bool = False
 

@@ -24,3 +24,7 @@ def questions(ledger: Ledger, findings: list[Finding]) -> Iterator[Question]:
             yield Question("counterfactual", "the score is close to the threshold: which single change would cross it")
         elif "decision.adverse" in ledger and ledger["decision.adverse"].value == "yes":
             yield Question("counterfactual", "the outcome is adverse: which single change would have averted it")
+    if "trust.limited" in kinds:
+        yield Question("further_opinion", "trust in the explanation is limited: does a further method name its drivers")
+    elif "methods.disagree" in kinds:
+        yield Question("further_opinion", "two families of methods disagree: what does a further method say")

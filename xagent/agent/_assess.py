@@ -80,6 +80,7 @@ def _exposures(ledger: Ledger, relevance: Artifact | None) -> Iterator[Claim]:
 
 def _findings(ledger: Ledger) -> Iterator[Finding]:
     yield from _about_the_answer(ledger)
+    yield from _about_the_methods(ledger)
     drivers = list(_about_the_drivers(ledger))
     yield from drivers
     yield from _about_the_population(ledger, [finding.kind for finding in drivers])
@@ -107,6 +108,27 @@ def _about_the_answer(ledger: Ledger) -> Iterator[Finding]:
     if _value(ledger, "decision.near_threshold") == "yes":
         roles = {"margin": "decision.margin", "threshold": "decision.threshold", "score": "decision.score"}
         yield _finding(ledger, "near-threshold", "warning", roles)
+
+
+_UNLIKE = {"sign differs": "turned", "absent": "gone"}
+
+
+def _about_the_methods(ledger: Ledger) -> Iterator[Finding]:
+    """A top driver of one family that the other family does not have, or that points the other way there."""
+    count = _value(ledger, "agreement.disagree.count")
+    if not isinstance(count, int) or not count:
+        return
+    roles = {"count": "agreement.disagree.count", "method": "agreement.method.2.name"}
+    found: dict[str, int] = {"turned": 0, "gone": 0, "extra": 0}
+    for part in ("driver", "missed"):
+        for n in range(1, TOP_DRIVERS + 1):
+            state = _value(ledger, f"agreement.{part}.{n}.state")
+            role = "extra" if part == "missed" and state else _UNLIKE.get(str(state))
+            if role:
+                found[role] += 1
+                roles[f"{role}{found[role]}"] = f"agreement.{part}.{n}.name"
+                roles[f"{role}{found[role]}_state"] = f"agreement.{part}.{n}.state"
+    yield _finding(ledger, "methods.disagree", "warning", roles)
 
 
 def _about_the_drivers(ledger: Ledger) -> Iterator[Finding]:

@@ -65,5 +65,6 @@ class Deps:
             subject=self.subject,
             seed=self.settings.seed,
             rules=self.settings.rules,
+            methods=self.settings.methods,
             found=found,
         )

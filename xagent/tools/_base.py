@@ -28,13 +28,15 @@ class NotApplicable(Exception):  # noqa: N818 - it is an answer, not an error
 
 @dataclass(frozen=True)
 class Context:
-    """What a tool may use. found: artifacts of tools that ran before it, by name."""
+    """What a tool may use. found: artifacts of tools that ran before it, by name. methods: names of the second opinions
+    that were asked for, none for those that the cost allows."""
 
     case: Case
     card: SystemCard
     subject: Subject
     seed: int = 0
     rules: str = "conserving"
+    methods: tuple[str, ...] = ()
     found: Mapping[str, Artifact] = field(default_factory=dict)
 
 
