@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._kinds import opened
 from ._ledger import Books
-from ._mode import TraceMode, opened
+from ._mode import TraceMode
 from ._output import first_tensor
 from ._precision import LOW
 from ._step import carries

@@ -56,7 +56,7 @@ class Float32Mode(TorchFunctionMode):
 
     Weights stay in their dtype: the cast lives for one operation forwards, and again for one backwards, because what
     the graph saves of it is the weight. A model that asks a weight for its dtype hears float32, and casts to 16 bits
-    that it writes out itself are left out, so that nothing is rounded on the way. Autocasting is off.
+    that it writes out itself are left out, so that nothing is rounded on the way.
     """
 
     def __torch_function__(
@@ -76,7 +76,7 @@ class Float32Mode(TorchFunctionMode):
         first = args[:1] if args and in_place else ()
         wide = (*first, *(_cast(x, casts) for x in args[len(first) :]))
         wide_kwargs = {key: _cast(x, casts) for key, x in kwargs.items()} if kwargs else kwargs
-        with _unautocast(), _saved_as_weights(casts):
+        with no_autocast(torch._C._is_any_autocast_enabled()), _saved_as_weights(casts):
             y = operation(*wide, **wide_kwargs)
         return y if first else _widened(y)
 
@@ -111,12 +111,6 @@ def _widened(y: Any) -> Any:
     return y
 
 
-def _unautocast() -> contextlib.AbstractContextManager[Any]:
-    if torch._C._is_any_autocast_enabled():
-        return torch._C._DisableAutocast()
-    return contextlib.nullcontext()
-
-
 def _saved_as_weights(casts: dict[int, Tensor]) -> contextlib.AbstractContextManager[Any]:
     """What the graph saves of these casts is the weight that was cast."""
     if not casts or not torch.is_grad_enabled():
@@ -139,6 +133,13 @@ def computed_in_float32(wanted: bool) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def no_autocast(wanted: bool) -> Iterator[None]:
+    """Autocasting is off inside if wanted, in the gradient and in regions that switch it on themselves too."""
+    with torch._C._DisableAutocast() if wanted else contextlib.nullcontext():
+        yield
+
+
 def checked(precision: str) -> Precision:
     """The precision asked for. Raises RelevanceError for an unknown one."""
     if precision not in PRECISIONS:
@@ -146,11 +147,16 @@ def checked(precision: str) -> Precision:
     return precision  # type: ignore[return-value]
 
 
-def sixteen_bits(model: nn.Module, inputs: Mapping[str, Any]) -> bool:
-    """Whether anything that the forward starts from has 16 bits, or operations are cast to them."""
-    if torch._C._is_any_autocast_enabled() or any(_low(x) for x in inputs.values()):
-        return True
-    return any(_low(x) for x in model.parameters()) or any(_low(x) for x in model.buffers())
+def sixteen_bits(model: nn.Module, inputs: Mapping[str, Tensor]) -> torch.dtype | None:
+    """The 16-bit dtype that the forward computes in, by its weights, inputs or autocasting; None if there is none."""
+    for values in (model.parameters(), model.buffers(), inputs.values()):
+        found = next((x.dtype for x in values if x.dtype in LOW), None)
+        if found is not None:
+            return found
+    if not torch._C._is_any_autocast_enabled():
+        return None
+    devices = {x.device.type for x in (*model.parameters(), *inputs.values())}
+    return next((torch.get_autocast_dtype(d) for d in sorted(devices) if torch.is_autocast_enabled(d)), None)
 
 
 def name_of(dtype: torch.dtype) -> str:

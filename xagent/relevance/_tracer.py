@@ -24,7 +24,7 @@ from ._inputs import Given, asked_for, given
 from ._ledger import Books, adds_up, balance
 from ._mode import TraceMode
 from ._output import first_tensor
-from ._precision import ENOUGH, LOW, checked, computed_in_float32, name_of, sixteen_bits
+from ._precision import ENOUGH, LOW, checked, computed_in_float32, name_of, no_autocast, sixteen_bits
 from ._rules_conserving import ACTIVATIONS
 from ._table import rule_set
 from ._target import Target
@@ -120,15 +120,16 @@ class Tracer:
         """The trace in the precision asked for; of a float32 trace of 16 bits also the rounding."""
         low = sixteen_bits(self.model, inputs.tensors())
         first: Trace | None = None
-        if self.precision != "float32" or not low:
+        if self.precision != "float32" or low is None:
             try:
-                first = self._traced(inputs, asked)
+                first = self._traced(inputs, asked, low)
             except NotFinite:
-                if self.precision == "model" or not low:
+                if self.precision == "model" or low is None:
                     raise
             else:
-                low = low or first.score.dtype in LOW
-                if self.precision == "model" or not low or bool((first.ledger.gap <= ENOUGH).all()):
+                narrow = low is not None or first.score.dtype in LOW  # the latter: a forward that autocasts
+                enough = self.precision != "float32" and bool((first.ledger.gap <= ENOUGH).all())
+                if self.precision == "model" or not narrow or enough:
                     return first
         if first is None:
             with torch.inference_mode(False), torch.no_grad():
@@ -136,7 +137,7 @@ class Tracer:
         else:
             own = first.score
         try:
-            wide = self._traced(inputs, asked, wide=True)
+            wide = self._traced(inputs, asked, None, wide=True)
         except (RuntimeError, TypeError) as error:
             if is_out_of_memory(error):
                 raise
@@ -146,15 +147,18 @@ class Tracer:
             ) from error
         return replace(wide, rounding=wide.score.cpu().double() - own.detach().cpu().double())
 
-    def _traced(self, inputs: Given, asked: Asked, wide: bool = False) -> Trace:
-        trace, uneven = self._once(inputs, asked, wide)
-        if len(trace.score) > 1 and (uneven or not adds_up(trace.ledger, trace.score.dtype)):
-            trace, _ = self._once(inputs, asked, wide, by_sample=True)
+    def _traced(self, inputs: Given, asked: Asked, low: torch.dtype | None, wide: bool = False) -> Trace:
+        with no_autocast(wide):
+            trace, uneven = self._once(inputs, asked, low, wide)
+            if len(trace.score) > 1 and (uneven or not adds_up(trace.ledger, low or trace.score.dtype)):
+                trace, _ = self._once(inputs, asked, low, wide, by_sample=True)
         if not bool(torch.isfinite(trace.ledger.inputs).all()):
             raise NotFinite("The relevance is not finite (NaN or infinite).", suspect(self.model))
         return trace
 
-    def _once(self, inputs: Given, asked: Asked, wide: bool, by_sample: bool = False) -> tuple[Trace, bool]:
+    def _once(
+        self, inputs: Given, asked: Asked, low: torch.dtype | None, wide: bool, by_sample: bool = False
+    ) -> tuple[Trace, bool]:
         """One forward and one gradient, or a gradient for every sample, whose bookings then are its own.
 
         The latter is for models that fold the batch into another dimension (tokens first, packed sequences).
@@ -191,7 +195,7 @@ class Tracer:
                 mode.books = books[-1]
                 flow(mode, asked, output, score[part], linear[part], leaves, by_sample, relevance)
         ledger = balance(joined([b.closed() for b in books]), score.detach().cpu().double())
-        if not mode.books.uneven and not adds_up(ledger, score.dtype):
+        if not mode.books.uneven and not adds_up(ledger, low or score.dtype):
             mode.audit.update(unseen(linear))
         layers = joined([{name: b.total(f"layer:{name}") for name in watch.names} for b in books])
         final = score.detach()
@@ -210,7 +214,7 @@ class Tracer:
             watch.reached("heads", len(final)),
             watch.reached("neurons"),
             remove,
-            name_of(final.dtype),
+            name_of(low or final.dtype),
             experts=watch.reached("experts", len(final)),
         )
         return trace, mode.books.uneven
@@ -229,7 +233,7 @@ class Tracer:
             def enter(label: str, value: Tensor) -> Tensor:
                 return own.clone() if label == name else value
 
-            with substituted(self.model, modules, enter), computed_in_float32(wide):
+            with substituted(self.model, modules, enter), computed_in_float32(wide), no_autocast(wide):
                 output = self._output(some)
             return asked.target.linearised(output)[0].detach()
 
