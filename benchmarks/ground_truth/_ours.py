@@ -1,0 +1,71 @@
+"""The methods of this project."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xagent.relevance import Target, Trace, Tracer
+from xagent.trust import Undetermined, assess_trust, exact_shapley
+
+from ._cases import Case
+from ._refine import refined
+
+RATIO, OFF_MANIFOLD = 0.9, 0.3
+"""Refine below this fidelity ratio, unless more probes than this lie outside the data."""
+
+
+def traced(case: Case, rules: str, x: Tensor | None = None) -> Trace:
+    """One forward and one gradient under a rule set, against the case's baseline."""
+    tracer = Tracer(case.score, rules, lambda inputs: case.score(inputs["x"])[:, None])
+    return tracer.trace({"x": case.x if x is None else x}, ["x"], Target.value(), {"x": case.baseline})
+
+
+def trace(case: Case, rules: str) -> Tensor:
+    return case.pool(traced(case, rules).relevance["x"])
+
+
+def path(case: Case, rules: str, points: int) -> Tensor:
+    """The mean of traces at the middles of `points` equal steps from the baseline to x, in one batch and one gradient.
+
+    Under the rules of the plain gradient this is integrated gradients (Sundararajan et al. 2017).
+    """
+    part = (torch.arange(points) + 0.5) / points
+    part = part.view(-1, *[1] * (case.x.dim() - 1))
+    relevance = traced(case, rules, case.baseline + part * (case.x - case.baseline)).relevance["x"]
+    return case.pool((relevance / part).mean(0, keepdim=True))
+
+
+def trace_refined(case: Case, rules: str) -> Tensor:
+    return refined(case.coalitions, trace(case, rules))
+
+
+def removal(case: Case) -> Tensor:
+    """The refinement with nothing before it: only for players that all can be probed."""
+    if case.players > 16:
+        raise ValueError("more players than are probed")
+    return refined(case.coalitions, torch.ones(case.players))
+
+
+def default(case: Case, rules: str = "conserving", seed: int = 0) -> Tensor:
+    """A trace, refined when the trust check measures a fidelity ratio below 0.9 and the probes look like the data."""
+    relevance = trace(case, rules)
+    outside = case.outside
+    trust = assess_trust(
+        case.coalitions,
+        relevance,
+        case.players,
+        seed,
+        threshold=case.threshold,
+        outside=None if outside is None else lambda keep: outside(case.without(keep).flatten(1)),
+    )
+    if isinstance(trust, Undetermined):
+        return refined(case.coalitions, relevance) if trust.reason == "no relevance" else relevance
+    if (trust.ratio or 0.0) >= RATIO or (trust.off_manifold or 0.0) > OFF_MANIFOLD:
+        return relevance
+    return refined(case.coalitions, relevance)
+
+
+def enumerated(case: Case) -> Tensor:
+    """`xagent.trust.exact_shapley`, for 12 players at most."""
+    return exact_shapley(case.coalitions, case.players)

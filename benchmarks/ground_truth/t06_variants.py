@@ -1,0 +1,102 @@
+"""T6: the lookup of T5 in other architectures: GPT-2, Qwen2 with grouped keys, a mixture of experts, and bfloat16."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    MixtralConfig,
+    MixtralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from . import t05_lookup
+from ._cache import trained
+from ._cases import Case, Task
+from .t05_lookup import explained, fixture, learn, size
+
+
+def gpt2() -> nn.Module:
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=size()["vocab_size"], n_embd=64, n_layer=2, n_head=4, n_inner=128, n_positions=64,
+            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=2,
+            tie_word_embeddings=False,
+        )
+    )  # fmt: skip
+
+
+def qwen2() -> nn.Module:
+    return Qwen2ForCausalLM(Qwen2Config(**size(), num_key_value_heads=2))
+
+
+def mixtral() -> nn.Module:
+    return MixtralForCausalLM(
+        MixtralConfig(**size(), num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2)
+    )
+
+
+VARIANTS: dict[str, Callable[[], nn.Module]] = {"gpt2": gpt2, "qwen2": qwen2, "mixtral": mixtral}
+
+
+LONGER = {"gpt2": 4, "qwen2": 1, "mixtral": 3}
+"""Multiples of the fixture's steps of training: learnt positions and routing take longer to learn a lookup."""
+
+
+def train(seed: int, name: str) -> nn.Module:
+    def longer(module: nn.Module, seed: int) -> None:
+        make = fixture()
+        usual = make.CURRICULUM
+        make.CURRICULUM = tuple((pairs, LONGER[name] * steps) for pairs, steps in usual)
+        try:
+            learn(module, seed)
+        finally:
+            make.CURRICULUM = usual
+
+    return trained(f"t06-{name}", seed, VARIANTS[name], longer, sys.modules[__name__], t05_lookup, fixture())
+
+
+def accuracy(seed: int, name: str) -> float:
+    """On prompts that were not trained on."""
+    make = fixture()
+    ids, _ = make.batch(1000, make.PAIRS, torch.Generator().manual_seed(seed + 9), hide=0.0)
+    return float(make.right(train(seed, name), ids).double().mean())
+
+
+def cases(seed: int, quick: bool, names: tuple[str, ...] = tuple(VARIANTS)) -> list[Case]:
+    found = []
+    for name in names:
+        sources = (sys.modules[__name__], t05_lookup, fixture())
+        found += explained(train(seed, name), seed, 2 if quick else 8, f"t06-{name}", *sources)
+    return found
+
+
+def half_precision(seed: int, rules: str = "conserving") -> list[float]:
+    """Cosine of the trace in bfloat16 with the trace in float32, for prompts of T5's model."""
+    from dataclasses import replace
+
+    from ._cases import cosine
+    from ._ours import trace
+
+    found = []
+    for case in t05_lookup.cases(seed, True):
+        exact = trace(case, rules)
+        half = replace(
+            case, score=case.score.to(torch.bfloat16), x=case.x.bfloat16(), baseline=case.baseline.bfloat16()
+        )
+        found.append(cosine(trace(half, rules), exact))
+        case.score.float()
+    return found
+
+
+def measure(case: Case, relevance: Tensor) -> dict[str, float]:
+    return t05_lookup.measure(case, relevance)
+
+
+TASK = Task("T6", "the lookup in GPT-2, Qwen2, Mixtral", "exact Shapley of 13 words against <mask>", cases, measure)
