@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._parts import modules
 from ._rules_conserving import identity_rule
 from ._step import carries
 
@@ -28,7 +29,7 @@ def whole_activations(model: nn.Module, noted: Callable[[Tensor], object]) -> It
     """
     handles = []
     try:
-        for module in model.modules():
+        for module in modules(model).values():
             slope = slope_at_zero(module)
             if slope is not None:
                 handles += _attach(module, slope, noted)
@@ -59,9 +60,9 @@ def _attach(module: nn.Module, slope: float, noted: Callable[[Tensor], object]) 
 
 def slope_at_zero(module: nn.Module) -> float | None:
     """f'(0) if `module` is an elementwise activation with f(0) = 0 that torch does not ship, else None."""
-    if type(module).__module__.startswith("torch.") or next(module.children(), None) is not None:
+    if module._modules or type(module).__module__.startswith("torch."):
         return None
-    if next(module.parameters(), None) is not None or next(module.buffers(), None) is not None:
+    if any(x is not None for x in (*module._parameters.values(), *module._buffers.values())):
         return None
     key = (type(module), repr(module))
     if key not in _PROBED:

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from ._errors import RelevanceError
 from ._inputs import Given, embeddings
+from ._parts import modules
 
 
 def check(model: nn.Module, inputs: Given, of: Sequence[str], baseline: Mapping[str, Tensor]) -> None:
     """Raise RelevanceError for names, types, shapes and modes that make a trace impossible."""
     for name in of:
         x = inputs.find(name)
-        if x is None and name and name in dict(model.named_modules()):
+        if x is None and name and name in modules(model):
             continue
         if not isinstance(x, Tensor):
             raise RelevanceError(
@@ -33,7 +34,7 @@ def check(model: nn.Module, inputs: Given, of: Sequence[str], baseline: Mapping[
         if name not in of:
             raise RelevanceError(f'The baseline names "{name}", which is not traced.')
     random = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
-    if any(isinstance(module, random) and module.training for module in model.modules()):
+    if any(isinstance(module, random) and module.training for module in modules(model).values()):
         raise RelevanceError("The model is in training mode.", "Call model.eval() first.")
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from ._parts import modules
+
 _TRACED = (None, "eager", "sdpa")
 
 
@@ -19,7 +21,7 @@ def eager_inside(model: nn.Module) -> Iterator[None]:
     as an output).
     """
     with contextlib.ExitStack() as restore:
-        for module in model.modules():
+        for module in modules(model).values():
             _uncompile(module, restore)
         _unfuse(model, restore)
         yield
@@ -42,7 +44,7 @@ def _unfuse(model: nn.Module, restore: contextlib.ExitStack) -> None:
     Where torch's kernel cannot do what the model needs (a cap on the scores, or no support), for eager.
     """
     seen: set[int] = set()
-    for module in model.modules():
+    for module in modules(model).values():
         config: Any = getattr(module, "config", None)
         was = getattr(config, "_attn_implementation_internal", None)
         if id(config) in seen or was in _TRACED or not isinstance(was, str):

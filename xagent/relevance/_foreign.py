@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ._errors import RelevanceError
+from ._parts import modules
 
 _OWNERS = ("torch", "transformers")
 # by owner, the members that were looked through and are as they should be: a trace must not pay for that each time
@@ -42,7 +43,8 @@ def refuse_foreign_patches(model: nn.Module) -> None:
 def _suspects(model: nn.Module) -> Iterator[tuple[str, str, FunctionType]]:
     for holder, owner in ((F, "torch.nn.functional"), (torch, "torch"), (torch.Tensor, "torch.Tensor")):
         yield from _strangers(owner, vars(holder))
-    classes = {base for kind in {type(m) for m in model.modules()} for base in kind.__mro__ if _owned(base.__module__)}
+    kinds = {type(module) for module in modules(model).values()}
+    classes = {base for kind in kinds for base in kind.__mro__ if _owned(base.__module__)}
     for kind in sorted(classes, key=lambda c: (c.__module__, c.__qualname__)):
         yield from _strangers(f"{kind.__module__}.{kind.__qualname__}", vars(kind))
     for name in sorted({kind.__module__ for kind in classes if kind.__module__.startswith("transformers.models.")}):

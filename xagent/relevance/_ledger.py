@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import torch
@@ -63,6 +64,7 @@ class Books:
     def __init__(self, batch: int = 1) -> None:
         self.batch = batch
         self.entries: dict[str, list[Tensor]] = {}
+        self.full = 0  # gradients without zeros that were met, see `through`
         self.uneven = False  # a booking could not be split by sample: the tensor's first dimension is not the batch
 
     def add(self, entry: str, gradient: Tensor, value: Tensor | float) -> None:
@@ -72,9 +74,13 @@ class Books:
     def amount(self, gradient: Tensor, value: Tensor | float) -> Tensor:
         """<gradient, value> of every sample, (batch,)."""
         wide = gradient.float() if gradient.dtype.itemsize < 4 else gradient
-        if isinstance(value, Tensor) and value.dim() == 1 and wide.dim() > 2 and self.fits(wide):
-            # a bias: the gradient's sum over positions is small, the product is not
-            gradient = wide = wide.flatten(1, -2).sum(1)
+        if isinstance(value, Tensor) and value.dim() == 1 and wide.dim() > 1 and self.fits(wide):
+            if wide.dtype == value.dtype and wide.device.type == "cpu" and len(value) == wide.shape[-1]:
+                booked = self.per_sample(torch.mv(wide.reshape(-1, len(value)), value))  # a bias, in one pass
+                if math.isfinite(float(booked.sum())):
+                    return booked
+            elif wide.dim() > 2:  # the gradient's sum over positions is small, the product is not
+                gradient = wide = wide.flatten(1, -2).sum(1)
         elif isinstance(value, Tensor) and 2 < wide.dim() == value.dim() + 1 and value.numel() == wide.shape[1]:
             gradient = wide = wide.flatten(2).sum(2)  # the same along channels
             value = value.flatten()
@@ -83,9 +89,12 @@ class Books:
     def inner(self, gradient: Tensor, value: Tensor) -> Tensor:
         """As `amount` for two tensors of one shape; in one pass, without copies, where that is exact enough."""
         if gradient.dtype.itemsize >= 4 and gradient.device.type == "cpu" and self.fits(gradient):
-            dot: Tensor = torch.linalg.vecdot(gradient.reshape(self.batch, -1), value.reshape(self.batch, -1))
+            if self.batch == 1:
+                dot = torch.dot(gradient.reshape(-1), value.reshape(-1)).reshape(1)
+            else:
+                dot = torch.linalg.vecdot(gradient.reshape(self.batch, -1), value.reshape(self.batch, -1))
             dot = dot.double()
-            if bool(dot.isfinite().all()):
+            if math.isfinite(float(dot.sum())):
                 return dot
         return self.amount(gradient, value)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ._errors import RelevanceError
+from ._parts import buffers, parameters
 from ._step import quiet
 
 Precision = Literal["auto", "model", "float32"]
@@ -149,13 +150,13 @@ def checked(precision: str) -> Precision:
 
 def sixteen_bits(model: nn.Module, inputs: Mapping[str, Tensor]) -> torch.dtype | None:
     """The 16-bit dtype that the forward computes in, by its weights, inputs or autocasting; None if there is none."""
-    for values in (model.parameters(), model.buffers(), inputs.values()):
+    for values in (parameters(model), buffers(model), inputs.values()):
         found = next((x.dtype for x in values if x.dtype in LOW), None)
         if found is not None:
             return found
     if not torch._C._is_any_autocast_enabled():
         return None
-    devices = {x.device.type for x in (*model.parameters(), *inputs.values())}
+    devices = {x.device.type for x in (*parameters(model), *inputs.values())}
     return next((torch.get_autocast_dtype(d) for d in sorted(devices) if torch.is_autocast_enabled(d)), None)
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._step import Step, carries, carry
+from ._backward import to_values
+from ._kinds import kind_of
+from ._step import Step, carries, carry, halves
 from ._table import register
 
 ACTIVATIONS = (
@@ -26,6 +28,9 @@ CONSTANTS = (
 )
 
 
+SQUARES = frozenset({"pow", "square", "__pow__"})
+
+
 @register(*ACTIVATIONS.split())
 def activation(step: Step, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Identity rule: the gradient is (f(x) - f(0)) / x, f(0) is booked (Achtibat et al. 2024; Jafari et al. 2025).
@@ -37,19 +42,21 @@ def activation(step: Step, input: Tensor, *args: Any, **kwargs: Any) -> Any:
         return step.value()
     if any(isinstance(x, Tensor) and x.dim() for x in (*args, *kwargs.values())):
         return step.unhandled()
+    if step.kwargs == {} and (args == (2,) or not args) and kind_of(step.operation).name in SQUARES:
+        cell = step.mode.watched(input)  # x^2 / x = x; no division, and nothing is kept that is not there anyway
+        return step.carry(input, step.value(), lambda gradient: gradient * cell[0])
     at_zero, slope = _near_zero(step)
     value = step.value()
     if at_zero is None:
         return value
-    change = None
-    if at_zero != 0:  # y - f(0) loses digits near zero
-        exact = torch.float64 if input.device.type != "mps" else torch.float32
-        with torch.no_grad():
-            change = step.operation(input.detach().to(exact), *args, **kwargs) - at_zero
+    if at_zero == 0:
+        return identity_rule(input, value, slope)
+    exact = torch.float64 if input.device.type != "mps" else torch.float32  # y - f(0) loses digits near zero
+    with torch.no_grad():
+        change = step.operation(input.detach().to(exact), *args, **kwargs) - at_zero
     result = identity_rule(input, value, slope, change)
-    if at_zero != 0:
-        step.book(result, at_zero, "constants")
-        step.mark(result, "gate")
+    step.book(result, at_zero, "constants")
+    step.mark(result, "gate")
     return result
 
 
@@ -91,12 +98,14 @@ def product(step: Step, input: Any, other: Any) -> Any:
 
     A gate (sigmoid) that meets another factor is a constant and the factor takes all.
     """
+    if not carries(input) or not carries(other):
+        return step.plain()
     gates = step.marked(input, "gate"), step.marked(other, "gate")
-    if carries(input) and carries(other) and gates == (True, False):
+    if gates == (True, False):
         return step.operation(input.detach(), other)
-    if carries(input) and carries(other) and gates == (False, True):
+    if gates == (False, True):
         return step.operation(input, other.detach())
-    return step.shared()
+    return halves(input, other)
 
 
 @register("div", "divide", "true_divide", "__truediv__")
@@ -142,12 +151,41 @@ def log_softmax(step: Step, input: Tensor, dim: int | None = None, *args: Any, *
 
 
 @register("scaled_dot_product_attention")
-def attention(step: Step, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """softmax(Q K^T) V with constant weights (AH rule, Ali et al. 2022); the fused kernel stays in use."""
-    args = tuple(x.detach() if carries(x) else x for x in args)
-    kwargs = {name: x.detach() if carries(x) else x for name, x in kwargs.items()}
-    y = step.operation(query.detach(), key.detach(), value, *args, **kwargs)
-    return y if carries(y) else step.mark(y, "softmax")
+def attention(
+    step: Step,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """softmax(Q K^T) V with constant weights (AH rule, Ali et al. 2022); the fused kernel stays in use.
+
+    On the CPU the weights are computed again for the gradient of V, which costs half of the kernel's own backward.
+    """
+    query, key, mask = query.detach(), key.detach(), attn_mask.detach() if attn_mask is not None else None
+    if not carries(value):
+        return step.mark(step.value(), "softmax")
+    if dropout_p or kwargs or value.device.type != "cpu" or not key.dim() == query.dim() == value.dim() >= 3:
+        return step.operation(
+            query, key, value, mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa, **kwargs
+        )
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    shape = value.shape
+    groups = query.shape[-3] // key.shape[-3] if enable_gqa else 1
+
+    def back(gradient: Tensor) -> Tensor:
+        keys = key.repeat_interleave(groups, -3) if groups > 1 else key
+        reached = to_values(gradient, query, keys, mask, is_causal, factor)
+        if groups > 1:  # heads that share their values
+            reached = reached.view(*reached.shape[:-3], shape[-3], groups, *reached.shape[-2:]).sum(-3)
+        return reached.sum_to_size(shape)
+
+    return step.carry(value, step.value(), back)
 
 
 @register("layer_norm")

@@ -28,7 +28,7 @@ def activated(step: Step, input: Tensor, *args: Any, **kwargs: Any) -> Any:
 def gated(step: Step, input: Any, other: Any) -> Any:
     """f(a) b, f an activation: f(a) is a constant and b takes all; other products share by halves."""
     if carries(input) and carries(other):
-        first, second = (any(step.marked(x, note) for note in GATES) for x in (input, other))
+        first, second = (step.mode.marks.get(x) in GATES for x in (input, other))
         if first != second:
             return step.operation(input.detach() if first else input, other.detach() if second else other)
     return product(step, input, other)

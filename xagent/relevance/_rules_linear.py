@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
+from ._backward import through
 from ._step import Step, carries
 from ._table import linear
 
@@ -50,10 +50,9 @@ PRODUCTS = (
 @linear(*SHAPES.split())
 def moved(step: Step, *args: Any, **kwargs: Any) -> Any:
     """Values are moved or copied. What is noted about a tensor (a gate) holds for its views."""
-    y = step.plain()
-    known = step.mode.marks and args and isinstance(args[0], Tensor)
-    note = step.mode.marks.get(args[0]) if known else None
-    if note:
+    y = step.operation(*args, **kwargs)
+    note = step.mode.marks.get(args[0]) if args else None
+    if note is not None:
         step.mode.note(y, note)
     return y
 
@@ -113,13 +112,13 @@ def rsub(step: Step, input: Any, other: Any, alpha: float = 1) -> Any:
 @linear(*PRODUCTS.split())
 def product(step: Step, *args: Any, **kwargs: Any) -> Any:
     """A product with a constant is linear; a product of two traced factors is left to the rule set."""
-    return step.unhandled() if sum(carries(x) for x in tree_leaves((args, kwargs))) > 1 else step.plain()
+    return step.unhandled() if step.traced() > 1 else step.plain()
 
 
 @linear("addmm", "baddbmm", "addmv", "addbmm")
 def product_and_sum(step: Step, input: Tensor, *args: Any, beta: float = 1, **kwargs: Any) -> Any:
     """beta * input + alpha * A B: as `product`; an untraced input is booked."""
-    if sum(carries(x) for x in tree_leaves((args, kwargs))) > 1:
+    if step.traced() > 1:
         return step.unhandled()
     y = step.plain()
     if not carries(input):
@@ -136,12 +135,27 @@ def quotient(step: Step, input: Any, other: Any, **kwargs: Any) -> Any:
 @linear("linear")
 def dense(step: Step, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
     """x W^T + b: R_i = x_i sum_j W_ji R_j / y_j (LRP-0, Bach et al. 2015, eq. 56); b is booked."""
-    if carries(weight) and carries(input):
-        return step.unhandled()
-    y = step.plain()
-    if not carries(bias):
-        step.book(y, bias, "biases")
-    return y
+    if carries(weight) or carries(bias):
+        if carries(input):
+            return step.unhandled()
+        y = step.plain()
+        if not carries(bias):
+            step.book(y, bias, "biases")
+        return y
+    return thrifty(step, input, weight, bias)
+
+
+def thrifty(step: Step, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x W^T + b with a backward of its own, see `through`; b is booked in it."""
+    kept = weight.detach()
+    book = step.booking(bias, "biases")
+
+    def back(gradient: Tensor) -> Tensor:
+        if book is not None:
+            book(gradient)
+        return through(gradient, kept, step.mode.books)
+
+    return step.carry(x, step.value(), back)
 
 
 @linear("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution")

@@ -45,12 +45,34 @@ class _Carry(torch.autograd.Function):
             return ctx.back(gradient).to(ctx.dtype), None, None
 
 
+class _Halves(torch.autograd.Function):
+    """a * b; half of the gradient to each factor."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        with quiet():
+            a, b = ctx.saved_tensors
+            half = gradient * 0.5
+            to_a, to_b = half * b, half.mul_(a) if half.shape == b.shape else half * a
+            return to_a.sum_to_size(a.shape).to(a.dtype), to_b.sum_to_size(b.shape).to(b.dtype)
+
+
 def carry(x: Tensor, value: Tensor, back: Backward) -> Tensor:
     """`value`, through which a gradient of its shape flows back to x as back(gradient), of x's shape.
 
     `back` is a linear map; what it needs must be computed now (a model may overwrite x in place later).
     """
     return _Carry.apply(x, (value,), back)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def halves(a: Tensor, b: Tensor) -> Tensor:
+    """a * b, both traced, with half of the gradient to each."""
+    return _Halves.apply(a, b)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class Step:
@@ -66,7 +88,10 @@ class Step:
     def value(self) -> Any:
         """The operation's value without a gradient: relevance stops here, the result is a constant."""
         with torch.no_grad():
-            return self.operation(*tree_map(detached, self.args), **tree_map(detached, self.kwargs))
+            y = self.operation(*self.args, **self.kwargs)
+        if isinstance(y, Tensor):
+            return y.detach() if y.requires_grad else y  # an operation may return its argument
+        return tree_map(detached, y)
 
     def carry(self, x: Tensor, value: Tensor, back: Backward) -> Tensor:
         """See `carry`."""
@@ -78,33 +103,47 @@ class Step:
 
     def shared(self) -> Any:
         """The operation, a product, with an equal share of the gradient for every factor that carries relevance."""
-        traced = sum(carries(x) for x in tree_leaves((self.args, self.kwargs)))
-        if traced < 2:
+        if self.traced() < 2:
             return self.plain()
+        share = 1 / self.traced()
 
-        def share(x: Any) -> Any:
-            return self.scaled(x, 1 / traced) if carries(x) else x
+        def shared(x: Any) -> Any:
+            return self.scaled(x, share) if carries(x) else x
 
-        return self.operation(*tree_map(share, self.args), **tree_map(share, self.kwargs))
+        return self.operation(*tree_map(shared, self.args), **tree_map(shared, self.kwargs))
+
+    def traced(self) -> int:
+        """How many arguments carry relevance."""
+        return sum(carries(x) for x in tree_leaves((self.args, self.kwargs)))
 
     def book(self, y: Tensor, addend: Tensor | float | None, entry: str | None = None, sign: float = 1) -> None:
         """Account for `sign * addend`, a constant contained in the sum y, under a ledger entry.
 
         Without an entry it is decided by where the addend comes from: biases, positions, softmax or constants.
         """
-        if addend is None or not carries(y) or (not isinstance(addend, Tensor) and addend == 0):
+        if not carries(y):
             return
-        entry = entry or self.mode.origin(addend)
-        version = addend._version if isinstance(addend, Tensor) else 0
+        settle = self.booking(addend, entry, sign)
+        if settle is not None:
+            y.register_hook(settle)  # type: ignore[no-untyped-call]
+
+    def booking(
+        self, addend: Tensor | float | None, entry: str | None = None, sign: float = 1
+    ) -> Callable[[Tensor], None] | None:
+        """What books `sign * addend`, once it is called with the gradient of the sum; None if there is nothing."""
+        if addend is None or (not isinstance(addend, Tensor) and addend == 0):
+            return None
+        name = entry or self.mode.origin(addend)
+        version = _version(addend)
         constant = addend.detach() if isinstance(addend, Tensor) else addend
 
         def settle(gradient: Tensor) -> None:
             with quiet():
-                if isinstance(constant, Tensor) and constant._version != version:
+                if _version(constant) != version:
                     raise RelevanceError("The model overwrites a constant in place after adding it.")
-                self.mode.books.add(entry, gradient, constant * sign if sign != 1 else constant)
+                self.mode.books.add(name, gradient, constant * sign if sign != 1 else constant)
 
-        y.register_hook(settle)  # type: ignore[no-untyped-call]
+        return settle
 
     def affine(self) -> Any:
         """An operation that is linear in what carries relevance and moves the other arguments along (cat, where)."""
@@ -146,6 +185,10 @@ class Step:
     def marked(self, y: object, note: str) -> bool:
         """Whether y, or what it is a view of, has this note."""
         return isinstance(y, Tensor) and self.mode.marks.get(y) == note
+
+
+def _version(x: object) -> int:
+    return x._version if isinstance(x, Tensor) and not x.is_inference() else 0
 
 
 def detached(x: Any) -> Any:

@@ -24,6 +24,7 @@ from ._inputs import Given, asked_for, given
 from ._ledger import Books, adds_up, balance
 from ._mode import TraceMode
 from ._output import first_tensor
+from ._parts import parts_of
 from ._precision import ENOUGH, LOW, checked, computed_in_float32, name_of, no_autocast, sixteen_bits
 from ._rules_conserving import ACTIVATIONS
 from ._table import rule_set
@@ -94,12 +95,18 @@ class Tracer:
         does not have, a score or relevance that is not finite, a single sample that does not fit into memory, and a
         process in which another tool has replaced functions of torch or transformers.
         """
+        with parts_of(self.model):
+            return self._asked(inputs, of, target, baseline, layers, heads, neurons, experts)
+
+    def _asked(
+        self, inputs: Any, of: Any, target: Target | None, baseline: Mapping[str, Tensor] | None, *inside: bool
+    ) -> Trace:
         refuse_foreign_patches(self.model)
         arguments = given(self.model, inputs)
         names = asked_for(self.model, arguments, of)
         own = {name if isinstance(name, str) else [*arguments.by_name][name]: x for name, x in (baseline or {}).items()}
         check(self.model, arguments, names, own)
-        asked = Asked(names, target or Target.value(), own, layers, heads, neurons, experts)
+        asked = Asked(names, target or Target.value(), own, *inside)
         rows = batch_of(arguments, names)
 
         def run(part: slice | None) -> Trace:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ._experts import Experts
 from ._notes import Notes
 from ._output import tensors_of
+from ._parts import modules, parameters
 from ._step import carries, quiet
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Watch:
         """Watch every module of `model`; hooks only, removed on exit."""
         handles = []
         try:
-            for name, module in model.named_modules() if self.layers or self.of_operations else ():
+            for name, module in modules(model).items() if self.layers or self.of_operations else ():
                 if self.of_operations:
                     handles.append(module.register_forward_pre_hook(self._entering(name), with_kwargs=True))
                 handles.append(module.register_forward_hook(self._leaving(name)))
@@ -196,7 +197,7 @@ def substituted(model: nn.Module, names: Collection[str], entered: Entered) -> I
 
     handles = []
     try:
-        for name, module in model.named_modules() if calls else ():
+        for name, module in modules(model).items() if calls else ():
             if name in calls:
                 handles.append(module.register_forward_hook(hook_for(name), with_kwargs=True))
         yield
@@ -230,11 +231,11 @@ def _bag(
 @contextlib.contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
     """No parameter requires a gradient inside; all as before outside."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    thawed = [p for p in parameters(model) if p.requires_grad]
     try:
-        for parameter in parameters:
+        for parameter in thawed:
             parameter.requires_grad_(False)
         yield
     finally:
-        for parameter in parameters:
+        for parameter in thawed:
             parameter.requires_grad_(True)
