@@ -54,8 +54,8 @@ class View:
 
     @property
     def headline(self) -> Cell:
-        """What was decided, in words; a regression's figure."""
-        for key in ("decision.label", "decision.outcome", "decision.score"):
+        """What was decided or answered, in words; a regression's figure."""
+        for key in ("answer.text", "decision.label", "decision.outcome", "decision.score"):
             if cell := self.facts.cell(key):
                 return cell
         return Cell(self.data["case"]["id"])
