@@ -11,10 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from xagent.relevance import RULE_SETS, RelevanceError, Step, Target, Trace, Tracer, register
@@ -165,66 +162,6 @@ def test_wrong_targets_rules_baselines_and_modes_are_named() -> None:
 
 
 # ------------------------------------------------------------------------------------------------- nothing changes
-
-
-class Trip(TorchFunctionMode):
-    """Raises at the n-th operation."""
-
-    def __init__(self, n: int) -> None:
-        super().__init__()
-        self.left = n
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.left -= 1
-        if self.left == 0:
-            raise RuntimeError("tripped")
-        return func(*args, **(kwargs or {}))
-
-
-class Written(nn.Module):
-    """An activation written out in python."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
-
-
-def picture(model: nn.Module) -> list[object]:
-    """Everything that a trace could leave changed."""
-    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()]
-    return [
-        [(n, p.requires_grad, p.grad is None, p._version, p.sum().item()) for n, p in model.named_parameters()],
-        [(n, b._version, b.sum().item()) for n, b in model.named_buffers()],
-        [(m.training, "forward" in vars(m)) for m in model.modules()],
-        hooks,
-        torch.is_grad_enabled(),
-        torch.is_inference_mode_enabled(),
-        torch._C._len_torch_function_stack(),
-        (F.relu, F.layer_norm, torch.Tensor.add, F.scaled_dot_product_attention),
-        torch.get_rng_state().sum().item(),
-    ]
-
-
-@settings(max_examples=40, deadline=None)
-@given(trip=st.integers(1, 40), grad=st.booleans(), layers=st.booleans())
-def test_state_is_restored_even_after_an_exception(trip: int, grad: bool, layers: bool) -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True), Written(), nn.Flatten(), nn.Linear(72, 2)
-    ).eval()
-    model[0].weight.requires_grad_(False)
-    x = torch.randn(1, 1, 8, 8)
-    kept = x.clone()
-    Tracer(model).trace({"input": x}, ["input"], Target.index(0))  # the probes of the activation are done
-    with torch.set_grad_enabled(grad):
-        before = picture(model)
-        try:
-            with Trip(trip):
-                Tracer(model).trace({"input": x}, ["input"], Target.index(0), layers=layers)
-        except RuntimeError as error:
-            assert str(error) == "tripped"
-        assert picture(model) == before
-    assert torch.equal(x, kept)
-    assert not x.requires_grad
 
 
 def test_threads_may_share_a_model() -> None:
