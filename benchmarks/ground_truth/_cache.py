@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,7 @@ def cached(name: str, seed: int, make: Callable[[], dict[str, Tensor]], *sources
     if not path.exists():
         found = {key: value.detach().contiguous().clone() for key, value in make().items()}
         _folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
+        unfinished = path.with_suffix(f".{os.getpid()}")
         save_file(found, unfinished)
         unfinished.replace(path)
     return load_file(path)

@@ -20,7 +20,7 @@ def refined(score: Callable[[Tensor], Tensor], relevance: Tensor, probed: int = 
     """(players,) float64 from relevance (players,); score: keep (m, players) bool -> (m,).
 
     1. The `probed` players of largest |relevance| are each removed alone and each kept alone; the mean of both effects
-       replaces their relevance. These are the two ends of all orders over which a Shapley value averages. 2 * probed + 2
+       replaces their relevance. Those are the two ends of the orders that a Shapley value averages. 2 * probed + 2
        rows; it finds a partner in a conjunction that a saturated attention hides from every gradient.
     2. The `top` players of largest value play the exact Shapley game against the rest as one player (the quotient game
        of Owen 1977). 2**(top + 1) rows. The rest share its value: their own, shifted in proportion to their size.

@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ REAL = (
 SPOILT = ("random", "negated", "shuffled")
 NOISE = (0.2, 0.5, 1.0, 2.0)
 """Standard deviations of noise on the truth, in units of its root mean square: explanations between good and bad."""
-MOST_CASES = 12
+MOST_CASES = 8
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def with_truth(task: Task, cases: Sequence[Case], quick: bool) -> list[Case]:
         side = cases[0].x.shape[-1]
         corner = torch.arange(side) // 4
         cells = (corner[:, None] * 4 + corner[None, :])[None, None]
-        few = cases[:: len(cases) // (3 if quick else 10)][: 3 if quick else 10]
+        few = cases[:: len(cases) // 5][: 2 if quick else 5]
         made = [replace(case, unit=cells, truth=torch.zeros(16, dtype=torch.float64)) for case in few]
         return [replace(case, truth=shapley(case.coalitions, 16)) for case in made]
     most = 3 if quick else MOST_CASES
@@ -152,7 +153,7 @@ def markdown(rows: Sequence[Graded]) -> str:
     lines += ["", "Fidelity ratio and truth, all tasks where a ratio exists:", ""]
     lines += ["| F/C | explanations | P(cosine > 0.9) | P(cosine < 0.7) |", "| --- | ---: | ---: | ---: |"]
     edges = (-1.01, 0.5, 0.8, 0.9, 0.95, 0.98, 1.01)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         values = torch.tensor([r.cosine for r in rows if r.ratio is not None and low <= r.ratio < high])
         if len(values):
             name = f"{max(low, -1):g} to {min(high, 1):g}"

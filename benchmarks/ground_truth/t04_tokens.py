@@ -1,4 +1,4 @@
-"""T4: a small BERT with a token rule. A trigger word makes the class, unless a negator stands within two words before it.
+"""T4: a small BERT with a token rule: a trigger word makes the class, unless one of the two words before it negates.
 
 Half of every input is padding. Truth: exact Shapley values of the 12 words against <mask>, zero on the padding;
 planted: the trigger and the negator that cancels it.
@@ -113,7 +113,7 @@ def cases(seed: int, quick: bool) -> list[Case]:
     model = train(seed)
     embed = model.get_input_embeddings()  # type: ignore[operator]
     words, trigger, near = data(200, seed + 12_345_678)
-    chosen = torch.arange(200)[trigger >= 0][: 4 if quick else 24].tolist()
+    chosen = torch.arange(200)[trigger >= 0][: 4 if quick else 16].tolist()
     blank = []
     for i in chosen:
         ids, mask = padded(words[i : i + 1])

@@ -120,7 +120,7 @@ def explained(model: nn.Module, seed: int, count: int, name: str, *sources: Modu
 
 
 def cases(seed: int, quick: bool) -> list[Case]:
-    return explained(train(seed), seed, 4 if quick else 24, "t05", sys.modules[__name__], fixture())
+    return explained(train(seed), seed, 4 if quick else 16, "t05", sys.modules[__name__], fixture())
 
 
 def measure(case: Case, relevance: Tensor) -> dict[str, float]:
