@@ -222,7 +222,8 @@ def fit(text: str, room: float, size: float) -> str:
     text = text.replace("\u2068", "").replace("\u2069", "")  # a label stands alone, and cutting would unpair them
     used, limit = 0.0, room / size
     for place, char in enumerate(text):
-        used += 1.0 if unicodedata.east_asian_width(char) in "WF" else 0.64 if char.isupper() else 0.52
+        wide = unicodedata.east_asian_width(char) in "WF" or unicodedata.category(char) in ("Cc", "Cf", "Co", "Cn")
+        used += 1.0 if wide else 0.64 if char.isupper() else 0.52
         if used > limit:
             return text[: max(1, place - 1)].rstrip() + "\u2026"
     return text

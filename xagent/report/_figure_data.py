@@ -18,13 +18,13 @@ def figure_tables(found: dict[str, Any], charts: Sequence[str]) -> Iterator[Tabl
     if "heatmap" in charts and found.get("image"):
         players = found.get("players") or ()
         rows = [(str(p["label"]), float(p["relevance"])) for p in players]
-        yield _amounts("cells", "Areas of the image", "Area", rows)
+        yield _amounts("cells", "Areas of the image", ["Area"], rows)
     if "tokens" in charts and found.get("tokens"):
-        words = [(f"{n}  {row['text']}", float(row["relevance"])) for n, row in enumerate(found["tokens"], start=1)]
-        yield _amounts("words", "Words of the text, by their number in it", "Word", words)
+        words = [(str(row["text"]), float(row["relevance"])) for row in found["tokens"]]
+        yield _amounts("words", "Words of the text, with their number in it", ["No.", "Word"], words)
     if "sentences" in charts and len(found.get("sentences") or ()) > 1:
-        rows = [(f"{n}  {s['text']}", float(s["relevance"])) for n, s in enumerate(found["sentences"], start=1)]
-        yield _amounts("sentences", "Sentences of the text, by their number in it", "Sentence", rows)
+        rows = [(str(s["text"]), float(s["relevance"])) for s in found["sentences"]]
+        yield _amounts("sentences", "Sentences of the text, with their number in it", ["No.", "Sentence"], rows)
     if "answer" in charts and found.get("answer"):
         yield from _matrix(found["answer"])
     if "layers" in charts and len(found.get("layers") or ()) > 1:
@@ -32,22 +32,19 @@ def figure_tables(found: dict[str, Any], charts: Sequence[str]) -> Iterator[Tabl
         yield _in_order("layers", "Relevance held by each recorded layer, in the order of the forward", "Layer", layers)
     if "heads" in charts and found.get("heads"):
         heads = [(f"{head['layer']}, head {head['head']}", float(head["relevance"])) for head in found["heads"]]
-        yield _amounts("heads", "Attention heads", "Head", heads)
+        yield _amounts("heads", "Attention heads", ["Head"], heads)
 
 
-def _amounts(ident: str, caption: str, head: str, rows: list[tuple[str, float]]) -> Table:
-    """The strongest first; equal ones as they come."""
+def _amounts(ident: str, caption: str, head: list[str], rows: list[tuple[str, float]]) -> Table:
+    """The strongest first; equal ones as they come. A first column `No.` gives the place of each."""
     scale, total = Scale.of(v for _, v in rows), sum(abs(v) for _, v in rows) or 1.0
     order = sorted(range(len(rows)), key=lambda i: (-abs(rows[i][1]), i))[:MOST_ROWS]
-    body = [
-        [
-            Cell(_cut(rows[i][0])),
-            Cell(scale.text(rows[i][1], 4), "", True),
-            Cell(percent(rows[i][1] / total, 1), "", True),
-        ]
-        for i in order
-    ]
-    return Table(ident, caption + _cap(len(rows), "strongest"), [head, "Relevance", "Share"], body)
+    body = []
+    for i in order:
+        text, value = rows[i]
+        amounts = [Cell(scale.text(value, 4), "", True), Cell(percent(value / total, 1), "", True)]
+        body.append([*([Cell(str(i + 1))] if len(head) > 1 else []), Cell(_cut(text)), *amounts])
+    return Table(ident, caption + _cap(len(rows), "strongest"), [*head, "Relevance", "Share"], body)
 
 
 def _in_order(ident: str, caption: str, head: str, rows: list[tuple[str, float]]) -> Table:

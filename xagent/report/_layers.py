@@ -65,7 +65,8 @@ def layers_chart(layers: Sequence[dict[str, Any]], facts: Facts, alt: str) -> Ch
         text = amount(value, most, 4)
         if score:
             off = (value - score) / abs(score)
-            text += f"  ({'+' if off > 0 else MINUS if off < 0 else ''}{abs(off) * 100:.1f}%)"
+            sign = "" if abs(off) < 0.0005 else "+" if off > 0 else MINUS
+            text += f"  ({sign}{abs(off) * 100:.1f}%)"
         bars.append(
             Bar(
                 label=Cell(fit(str(layer["name"]), labels - 8, 12)),
@@ -160,7 +161,7 @@ def short_names(names: Sequence[str]) -> list[str]:
     end = next((i for i in range(least - start) if len({part[-1 - i] for part in parts}) > 1), 0)
     short = [part[start : len(part) - end] for part in parts]
     if start and all(len(part) == 1 and part[0].isdigit() for part in short):
-        return [f"{whole[start - 1]} {part[0]}" for whole, part in zip(parts, short, strict=True)]
+        return [f"{whole[start - 1].removesuffix('s')} {part[0]}" for whole, part in zip(parts, short, strict=True)]
     return [".".join(part) for part in short]
 
 

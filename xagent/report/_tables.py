@@ -92,6 +92,20 @@ def trust_table(facts: Facts) -> Table:
     return Table("trust", "How far the explanation holds, measured on this prediction", ["Check", "Result"], rows)
 
 
+def methods_table(facts: Facts) -> Table:
+    """Top drivers as a method of another family sees them; at the end those that it alone has."""
+    rows = []
+    for stem in ("agreement.driver", "agreement.missed"):
+        n = 1
+        while name := facts.cell(f"{stem}.{n}.name"):
+            cells = [facts.cell(f"{stem}.{n}.{part}") for part in ("state", "effect", "share")]
+            rows.append([name, *(cell or NOTHING for cell in cells)])
+            n += 1
+    method = facts.text("agreement.method.2.name")
+    head = ["Input", "Driver by the other method", "Effect there", "Share there"]
+    return Table("methods", f"The top drivers by a method of another family: {method}", head, rows)
+
+
 def _rows(facts: Facts, keys: Iterable[tuple[str, str]]) -> list[list[Cell]]:
     cells = ((label, facts.cell(key)) for key, label in keys)
     return [[Cell(label), cell] for label, cell in cells if cell is not None]

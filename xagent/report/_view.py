@@ -20,6 +20,7 @@ from xagent.report._tables import (
     deviation_table,
     drift_table,
     manifest_table,
+    methods_table,
     parameters_table,
     steps_table,
     trust_table,
@@ -189,6 +190,7 @@ class View:
     def _tables(self, block: str) -> Iterator[Table]:
         if block == "trust":
             yield trust_table(self.facts)
+            yield methods_table(self.facts)
         elif block == "deviation":
             yield deviation_table(self.facts)
 
