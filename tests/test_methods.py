@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -300,3 +301,12 @@ def test_what_cannot_be_asked_is_said() -> None:
     with pytest.raises(MethodError, match="no input"):
         Game(lambda i: i["input"], {"input": torch.ones(1, 2)}, "input", Target.value(), torch.zeros(1, 2), ())
     assert {method.family for method in METHODS.values()} == {"propagation", "gradient", "removal"}
+
+
+def test_the_page_on_second_opinions_runs_and_lists_every_method(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parent.parent / "docs/second-opinions.md").read_text()
+    exec(page.split("```python\n")[1].split("```")[0], {"__name__": "reader"})
+    assert capsys.readouterr().out.count("tensor(") == 2
+    rows = [line.split("|")[1:6] for line in page.splitlines() if line.startswith("| `")]
+    listed = {row[0].strip(" `"): (row[1].strip(), row[4].strip(" `")) for row in rows}
+    assert listed == {name: (method.family, method.extra or "") for name, method in METHODS.items()}
