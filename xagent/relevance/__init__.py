@@ -19,6 +19,7 @@ from ._answer_sources import Passage, Source, chunks, sentences, sources_from, t
 from ._columns import NoColumns
 from ._errors import RelevanceError
 from ._ledger import Ledger
+from ._refine import Refined, refine
 from ._step import Step, carries
 from ._table import RULE_SETS, RuleSet, register
 from ._target import Target
@@ -33,6 +34,7 @@ __all__ = [
     "NoColumns",
     "Passage",
     "Record",
+    "Refined",
     "RelevanceError",
     "Removal",
     "RuleSet",
@@ -45,6 +47,7 @@ __all__ = [
     "chunks",
     "record_answer",
     "recorded",
+    "refine",
     "register",
     "sentences",
     "sources_from",
