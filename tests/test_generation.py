@@ -137,7 +137,7 @@ def test_trust_deviation_and_the_rest_apply_or_say_why_not(subject: AnswerSubjec
         ({"answer": " \n"}, "'answer' is empty"),
         ({"prompt": None}, "give either 'prompt' or 'messages'"),
         ({"messages": [{"role": "user", "content": "a"}]}, "give either 'prompt' or 'messages'"),
-        ({"sources": [{"name": "memo", "text": "no words"}]}, r"sources.0.text \('memo'\) does not occur in the prompt"),
+        ({"sources": [{"name": "memo", "text": "absent"}]}, r"sources.0.text \('memo'\) does not occur in the prompt"),
         (
             {"sources": [{"name": "a", "text": "teal kite"}, {"name": "b", "text": "kite rose"}]},
             r"sources.1 \('b'\) overlaps sources.0 in the prompt",

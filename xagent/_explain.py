@@ -29,15 +29,21 @@ def explain(
     """The verified report on one prediction for one reader.
 
     case: a `Case`, or the path of a `case.json`. Without a case, `model`, `x` and (for tables) `reference` describe a
-    live prediction: see `xagent.bring.explain_live`, which takes the same keywords.
+    live prediction: see `xagent.bring.explain_live`, which takes the same keywords. `model`, `tokenizer` and `prompt`
+    or `messages` describe an answer of a language model: see `xagent.bring.explain_answer`.
 
     Raises an XagentError whose message names the field or file and the mend.
     """
     if case is None:
-        from xagent.bring import explain_live
+        from xagent.bring import explain_answer, explain_live
 
+        if {"model", "tokenizer"} <= set(live) and {"prompt", "messages"} & set(live):
+            return explain_answer(persona=persona, settings=settings, **live)
         if not {"model", "x"} <= set(live):
-            raise UsageFault("explain() needs a case, or model= and x=.", "Pass the path of a case.json.")
+            raise UsageFault(
+                "explain() needs a case, or model= and x=, or model=, tokenizer= and prompt=.",
+                "Pass the path of a case.json.",
+            )
         return explain_live(persona=persona, settings=settings, **live)
     if live:
         raise UsageFault(f"explain() got a case and also {', '.join(sorted(live))}.", "Pass one or the other.")

@@ -119,6 +119,7 @@ def _subject(model: Any, case: Case, reference: Any, tokenizer: Any, encoder: An
             classes = said[0] or tuple(config.id2label[place] for place in sorted(config.id2label))
             spec = validated(OutputSpec, output_spec(len(classes), classes, said[1], said[2]), "outputs")
         return Subject.from_transformer(model, tokenizer, spec)
+    assert isinstance(value, TabularInput | ImageInput)  # answers have a door of their own
     plan = _encoder(encoder, value)
     shape = (len(plan),) if isinstance(plan, list) else getattr(plan, "shape", None) or (plan.width,)
     spec = validated(OutputSpec, output_spec(_outputs(model, shape), *said), "outputs")

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xagent.bring._table import checked_names, feature_cards, row_values, scalar
-from xagent.case import Case, OutputSpec, RecordedPrediction, SystemCard, load_card, load_case, sha256_of
+from xagent.case import (
+    Case,
+    GenerationInput,
+    OutputSpec,
+    RecordedPrediction,
+    SystemCard,
+    load_card,
+    load_case,
+    sha256_of,
+)
 from xagent.errors import InvalidCase, UsageFault
 
 if TYPE_CHECKING:
@@ -32,11 +41,12 @@ def live_case(
 ) -> tuple[Case, SystemCard]:
     """The case and the card of a model that exists only in memory (`model.format` is `live`).
 
-    x: a row (dictionary, Series, one-row DataFrame, or array (d,) or (1, d) in the order of the columns), a text, or
-    `{"pixels": array (h, w) or (h, w, c)}`. reference: DataFrame of rows, texts, or images (n, h, w[, c]) for such an
-    x; None when there is none. prediction: what the model answered, see `record_prediction`. output: what its numbers
-    mean. feature_names: which columns the model takes, and in which order; by default those of x, in the order of the
-    reference. card: what is known of the system; features that it does not describe get what the reference tells.
+    x: a row (dictionary, Series, one-row DataFrame, or array (d,) or (1, d) in the order of the columns), a text,
+    `{"pixels": array (h, w) or (h, w, c)}`, or a `GenerationInput`. reference: DataFrame of rows, texts, or images
+    (n, h, w[, c]) for such an x; None when there is none. prediction: what the model answered, see
+    `record_prediction`. output: what its numbers mean. feature_names: which columns the model takes, and in which
+    order; by default those of x, in the order of the reference. card: what is known of the system; features that it
+    does not describe get what the reference tells.
 
     Tools read populations from files, so `case.json`, `system.json` and the reference are written into `folder`, which
     the caller makes and removes. Raises InvalidCase, naming the column or field.
@@ -45,6 +55,9 @@ def live_case(
     cards: dict[str, Any] = {}
     if isinstance(x, str):
         value: dict[str, Any] = {"kind": "text", "text": x}
+        path = None if reference is None else _texts_file(reference, folder)
+    elif isinstance(x, GenerationInput):
+        value = _plain(x)
         path = None if reference is None else _texts_file(reference, folder)
     elif isinstance(x, Mapping) and set(x) == {"pixels"}:
         value = {"kind": "image", "pixels": _nested(x["pixels"])}

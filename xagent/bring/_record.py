@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from xagent.bring._input import read_texts
 from xagent.case import (
     Case,
+    GenerationInput,
     ImageInput,
     RecordedPrediction,
     TabularInput,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def record_prediction(
     subject: Subject,
-    input: TabularInput | TextInput | ImageInput,
+    input: TabularInput | TextInput | ImageInput | GenerationInput,
     *,
     decided_at: datetime,
     target: str | None = None,
@@ -32,7 +33,8 @@ def record_prediction(
 ) -> RecordedPrediction:
     """Run the model on one input and write down what it answers.
 
-    The score is the probability of `target` (by default of the predicted class), or the value of a regression.
+    The score is the probability of `target` (by default of the predicted class), the value of a regression, or the
+    log-probability of an answer.
     Raises InvalidCase when the input does not fit, the answer is not finite, or the outputs are already probabilities
     (a softmax of a softmax would be recorded); UsageFault when `target` is no class.
     """
@@ -42,6 +44,10 @@ def record_prediction(
         raise InvalidCase(
             "The model's answer to this input is not a finite number.", "Check the input and the encoder."
         )
+    if subject.output.kind == "generation":
+        likely = min(0.0, float(subject.score(logits, None, "log_probability")[0]))
+        written = {"score": likely, "scale": "log_probability", "tolerance": min(1.0, max(1e-4, -likely * 1e-5))}
+        return validated(RecordedPrediction, {**written, "decided_at": decided_at}, "prediction")
     if subject.output.kind == "value":
         score = float(logits[0, 0])
         # a regression reproduces to a few float32 steps of its own size

@@ -192,7 +192,9 @@ def check_language_model(subject: AnswerSubject) -> None:
             "model.path: the model answers differently when it is given embeddings instead of token ids.",
             "Such an architecture cannot be traced to its prompt.",
         )
-    if not torch.allclose(direct[0, :2].float(), direct[1, :2].float(), rtol=1e-2, atol=1e-2):
+    before = direct[:, :2].float()
+    noise = 1e-4 if subject.dtype in (torch.float32, torch.float64) else 1e-2
+    if float((before[0] - before[1]).abs().max()) > noise * float(before.std()):
         raise InvalidCase(
             "model.path: what the model says at a token depends on the tokens after it.",
             "Explain a decoder-only language model.",
