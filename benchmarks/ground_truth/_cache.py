@@ -34,7 +34,8 @@ def cached(name: str, seed: int, make: Callable[[], dict[str, Tensor]], *sources
         unfinished = path.with_suffix(f".{os.getpid()}")
         save_file(found, unfinished)
         unfinished.replace(path)
-    return load_file(path)
+    stored: dict[str, Tensor] = load_file(path)
+    return stored
 
 
 def trained(

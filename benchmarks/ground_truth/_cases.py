@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xagent.trust import Trust, Undetermined, assess_trust
+
 CHUNK = 4096
 """Rows in one forward; more would only cost memory."""
 
@@ -53,7 +55,7 @@ class Case:
     @torch.no_grad()
     def coalitions(self, keep: Tensor) -> Tensor:
         """keep (m, players) bool -> scores (m,)."""
-        return torch.cat([self.score(self.without(part)) for part in keep.split(CHUNK)])
+        return torch.cat([self.score(self.without(part)) for part in torch.split(keep, CHUNK)])
 
 
 Figures = dict[str, tuple[float, float]]
@@ -88,6 +90,25 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     """Mean and its standard error; the latter is 0 for one value."""
     data = torch.tensor(values, dtype=torch.float64)
     return float(data.mean()), float(data.std() / len(data) ** 0.5) if len(data) > 1 else 0.0
+
+
+def judged(case: Case, relevance: Tensor, seed: int = 0, **claims: bool) -> Trust | Undetermined:
+    """The trust check of one explanation. claims: `complete`, `by_removal`."""
+    seen = case.outside
+
+    def outside(keep: Tensor) -> Tensor:
+        assert seen is not None
+        return seen(case.without(keep).flatten(1))
+
+    return assess_trust(
+        case.coalitions,
+        relevance,
+        case.players,
+        seed,
+        threshold=case.threshold,
+        outside=outside if seen else None,
+        **claims,
+    )
 
 
 def columns(x: Tensor) -> Tensor:

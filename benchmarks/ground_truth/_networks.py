@@ -29,7 +29,8 @@ class Readout(nn.Module):
         self.register_buffer("weights", weights)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self.model(x) * self.weights).sum(1)
+        score: Tensor = (self.model(x) * self.weights).sum(1)
+        return score
 
 
 def versus_rest(column: int, columns: int, among: Sequence[int] | None = None) -> Tensor:
@@ -61,6 +62,6 @@ def fit(
         rows = torch.randint(len(x), (batch,), generator=generator)
         value = loss(module(x[rows]), y[rows])
         optimizer.zero_grad()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from xagent.relevance import Target, Trace, Tracer
-from xagent.trust import Undetermined, assess_trust, exact_shapley
+from xagent.trust import Undetermined, exact_shapley
 
-from ._cases import Case
+from ._cases import Case, judged
 from ._refine import refined
 
 RATIO, OFF_MANIFOLD = 0.9, 0.3
@@ -50,15 +50,7 @@ def removal(case: Case) -> Tensor:
 def default(case: Case, rules: str = "conserving", seed: int = 0) -> Tensor:
     """A trace, refined when the trust check measures a fidelity ratio below 0.9 and the probes look like the data."""
     relevance = trace(case, rules)
-    outside = case.outside
-    trust = assess_trust(
-        case.coalitions,
-        relevance,
-        case.players,
-        seed,
-        threshold=case.threshold,
-        outside=None if outside is None else lambda keep: outside(case.without(keep).flatten(1)),
-    )
+    trust = judged(case, relevance, seed)
     if isinstance(trust, Undetermined):
         return refined(case.coalitions, relevance) if trust.reason == "no relevance" else relevance
     if (trust.ratio or 0.0) >= RATIO or (trust.off_manifold or 0.0) > OFF_MANIFOLD:

@@ -122,7 +122,8 @@ class _Column(nn.Module):
         self.score = score
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.score(x).unsqueeze(1)
+        column: Tensor = self.score(x).unsqueeze(1)
+        return column
 
 
 def shap_deep(case: Case) -> Tensor:

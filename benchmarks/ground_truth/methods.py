@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -25,9 +26,13 @@ class Method:
     complete: bool = False
 
 
+def _traced(rules: str, case: Case, seed: int) -> Tensor:
+    return _ours.trace(case, rules)
+
+
 def _ours_are() -> list[Method]:
     rules = ("conserving", "fastest", "attnlrp", "blend:0.75", "gamma", "z+", "gradient")
-    found = [Method(name, "ours", lambda case, seed, name=name: _ours.trace(case, name)) for name in rules]
+    found = [Method(name, "ours", partial(_traced, name)) for name in rules]
     found += [
         Method("conserving, path of 8", "ours", lambda case, seed: _ours.path(case, "conserving", 8)),
         Method("conserving + refined", "ours", lambda case, seed: _ours.trace_refined(case, "conserving"), True),

@@ -52,17 +52,17 @@ class Scalar(nn.Module):
     def __init__(self, unit: Unit) -> None:
         super().__init__()
         w = torch.tensor(unit.w)
-        self.net = nn.Sequential(nn.Linear(w.shape[1], len(w)), nn.ReLU(), nn.Linear(len(w), 1))
+        first, last = nn.Linear(w.shape[1], len(w)), nn.Linear(len(w), 1)
         with torch.no_grad():
-            for layer, weight, bias in (
-                (self.net[0], w, torch.tensor(unit.b)),
-                (self.net[2], torch.tensor([unit.v]), torch.tensor([unit.c])),
-            ):
-                layer.weight.copy_(weight)
-                layer.bias.copy_(bias)
+            first.weight.copy_(w)
+            first.bias.copy_(torch.tensor(unit.b))
+            last.weight.copy_(torch.tensor([unit.v]))
+            last.bias.copy_(torch.tensor([unit.c]))
+        self.net = nn.Sequential(first, nn.ReLU(), last)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x).squeeze(1)
+        score: Tensor = self.net(x).squeeze(1)
+        return score
 
 
 def train(unit: Unit) -> nn.Module:

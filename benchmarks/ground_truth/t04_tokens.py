@@ -52,13 +52,14 @@ def padded(words: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def build() -> nn.Module:
-    return BertForSequenceClassification(
+    model: nn.Module = BertForSequenceClassification(
         BertConfig(
             vocab_size=WORDS, hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96,
             max_position_embeddings=LENGTH + 1, pad_token_id=PAD, hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
         )
     )  # fmt: skip
+    return model
 
 
 def learn(module: nn.Module, seed: int) -> None:
@@ -76,7 +77,7 @@ def learn(module: nn.Module, seed: int) -> None:
         ids, mask = padded(torch.where(hidden, MASK, words))
         loss = F.cross_entropy(module(input_ids=ids, attention_mask=mask).logits, (seen & ~stopped).long())
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
 
@@ -106,7 +107,8 @@ class Margin(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(inputs_embeds=x, attention_mask=self.mask.expand(len(x), -1)).logits
-        return logits[:, 1] - logits[:, 0]
+        score: Tensor = logits[:, 1] - logits[:, 0]
+        return score
 
 
 def cases(seed: int, quick: bool) -> list[Case]:

@@ -73,7 +73,8 @@ class NextValue(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(inputs_embeds=x, use_cache=False).logits[:, -1]
-        return (logits * self.weights).sum(1)
+        score: Tensor = (logits * self.weights).sum(1)
+        return score
 
 
 def prompts(model: nn.Module, seed: int, count: int) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,23 +24,25 @@ from .t05_lookup import explained, fixture, learn, size
 
 
 def gpt2() -> nn.Module:
-    return GPT2LMHeadModel(
+    model: nn.Module = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=size()["vocab_size"], n_embd=64, n_layer=2, n_head=4, n_inner=128, n_positions=64,
             resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=2,
             tie_word_embeddings=False,
         )
     )  # fmt: skip
+    return model
 
 
 def qwen2() -> nn.Module:
-    return Qwen2ForCausalLM(Qwen2Config(**size(), num_key_value_heads=2))
+    model: nn.Module = Qwen2ForCausalLM(Qwen2Config(**size(), num_key_value_heads=2))
+    return model
 
 
 def mixtral() -> nn.Module:
-    return MixtralForCausalLM(
-        MixtralConfig(**size(), num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2)
-    )
+    config = MixtralConfig(**size(), num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2)
+    model: nn.Module = MixtralForCausalLM(config)
+    return model
 
 
 VARIANTS: dict[str, Callable[[], nn.Module]] = {"gpt2": gpt2, "qwen2": qwen2, "mixtral": mixtral}
@@ -51,7 +54,7 @@ LONGER = {"gpt2": 4, "qwen2": 1, "mixtral": 3}
 
 def train(seed: int, name: str) -> nn.Module:
     def longer(module: nn.Module, seed: int) -> None:
-        make = fixture()
+        make: Any = fixture()
         usual = make.CURRICULUM
         make.CURRICULUM = tuple((pairs, LONGER[name] * steps) for pairs, steps in usual)
         try:

@@ -100,7 +100,8 @@ def interventional(model: nn.Module, seed: int, rows: int = 400) -> float:
     other = draw(rows, 0.0, seed + 8, False)
 
     def score(**changes: Tensor) -> Tensor:
-        return (model(compose(**(drawn | changes))[0]) * weights).sum(1)
+        scores: Tensor = (model(compose(**(drawn | changes))[0]) * weights).sum(1)
+        return scores
 
     differs = digits()[1][other["chosen"]] != classes
     as_is = score()

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from xagent.trust import Trust
+
 from ._cache import trained
-from ._cases import Case, Figures, Task, columns, cosine
+from ._cases import Case, Figures, Task, columns, cosine, judged
 from ._networks import fit, mlp
 
 FEATURES, SENSITIVE, DECOY = 10, 3, 7
@@ -107,17 +109,13 @@ def measure(case: Case, relevance: Tensor) -> dict[str, float]:
 
 
 def flagged(cases: Sequence[Case], relevance: Sequence[Tensor]) -> Figures:
-    """Share of cases in which the trust check sees more than 0.3 of its probes off the data, and may not say fair."""
-    from xagent.trust import Undetermined, assess_trust
-
-    raised = 0
-    for case, values in zip(cases, relevance, strict=True):
-        trust = assess_trust(
-            case.coalitions, values, case.players, outside=lambda keep, c=case: c.outside(c.without(keep))
-        )
-        low = trust.level in ("limited", "do not rely")
-        raised += low and (isinstance(trust, Undetermined) or (trust.off_manifold or 0.0) > 0.3)
-    return {"flag raised": (raised / len(cases), 0.0)}
+    """Share of cases in which the trust check sees more than 0.3 of its probes off the data, and caps the level."""
+    found = [judged(case, values) for case, values in zip(cases, relevance, strict=True)]
+    raised = [
+        isinstance(trust, Trust) and (trust.off_manifold or 0.0) > 0.3 and trust.level in ("limited", "do not rely")
+        for trust in found
+    ]
+    return {"flag raised": (sum(raised) / len(raised), 0.0)}
 
 
 TASK = Task("T8", "scaffolding: honest on probes only", "the flag alone, by construction", cases, measure, flagged)
