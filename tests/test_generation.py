@@ -207,19 +207,20 @@ def test_words_of_an_answer() -> None:
     assert words_of("a  b", ["a", " ", " b"]) == [("a", [0]), ("b", [2])]
 
 
-def test_all_readers_are_told_the_right_row_first() -> None:
-    from xagent import explain
+@pytest.mark.parametrize(("name", "row"), [("case", "register row 4 (teal)"), ("case-continued", None)])
+def test_all_readers_are_told_what_the_answer_rests_on(name: str, row: str | None) -> None:
+    from xagent._explain import explain_all
     from xagent.personas import persona_names
 
-    texts = {}
-    for persona in persona_names():
-        report = explain(ROOT / "case.json", persona=persona)
+    reports = explain_all(ROOT / f"{name}.json", sorted(persona_names()))
+    assert len(reports) == 3
+    for report in reports:
         assert report.verification.verified == report.verification.total and not report.verification.problems
-        narrative = report.data["narrative"]
-        texts[persona] = [s["text"] for section in narrative["sections"] for s in section["sentences"]]
-        drivers = [text for text in texts[persona] if text.startswith("The passage “")]
-        assert "“register row 4 (teal)”" in drivers[0] and " this answer" in drivers[0]
+        told = [s["text"] for section in report.data["narrative"]["sections"] for s in section["sentences"]]
+        drivers = [text for text in told if text.startswith("The passage “")]
+        assert row is None or (f"“{row}”" in drivers[0] and " this answer" in drivers[0])
         assert any("against this answer" in text for text in drivers)
-        assert any("“kite”" in text for text in texts[persona][:8])
-        assert any("start of the prompt" in text for text in texts[persona])
-    assert len(texts) == 3
+        assert any("“kite" in text for text in told[:8])
+        assert any("start of the prompt" in text for text in told)
+        words = [text for text in told if text.startswith("Word of the answer: “rose”")]
+        assert len(words) == (row is None and report.data["persona"]["name"] != "business_user")
