@@ -80,13 +80,6 @@ def relevance_claims(data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
         yield claim(f"{key}.direction", "category", _DIRECTION[sign], f"{at}/relevance", sign=sign, **own)
         if isinstance(ctx.case.input, TabularInput) and player.feature in ctx.case.input.values:
             yield from _compared(claim, key, at, player, ctx)
-    inside = {"layers": data.layers, "heads": data.heads, "sentences": data.sentences or ()}
-    inside["sources"] = data.answer.sources if data.answer is not None else ()
-    for name, found in inside.items():
-        if found:
-            at = f"/{name}" if name != "sources" else "/answer/sources"
-            subject = "model" if name in ("layers", "heads") else ctx.case.subject
-            yield claim(f"{name}.count", "count", len(found), at, subject)
     if data.answer is not None:
         yield from answer_claims(data.answer, ctx)
 
