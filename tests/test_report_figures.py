@@ -289,7 +289,7 @@ def test_sources_are_listed_with_excerpt_and_share() -> None:
     assert table.rows[3][4].claim == "relevance.driver.1.share"
     assert "one month" in table.rows[3][2].text
     many = sources_table(answer_data(40)["answer"], view.facts, plain=True, sheet=True)
-    assert len(many.rows) == 5 and "5 strongest of 40" in many.caption
+    assert len(many.rows) == 6 and "6 strongest of 40" in many.caption
     assert prompt_passage(answer_data()["answer"], {}, sheet=False) is not None
 
 

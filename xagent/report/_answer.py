@@ -14,7 +14,7 @@ from xagent.report._words import joined_tokens
 
 MOST_COLUMNS = 9
 MOST_ROWS = 24
-MOST_SOURCES = {"roomy": 20, "sheet": 5}
+MOST_SOURCES = {"roomy": 20, "sheet": 6}
 EXCERPT = {"roomy": 180, "sheet": 80}
 LABELS, SCORES = 118.0, 52.0
 
