@@ -152,8 +152,20 @@ def test_deep_lift_covers_layers_and_refuses_functions_that_it_does_not_see() ->
         def forward(self, rows: Tensor) -> Tensor:
             return torch.tanh(3 * self.inner(rows)) * self.inner(rows).exp()
 
+    class Unseen(nn.Module):
+        """Bends by a function, which hooks on layers pass by in silence: only the sum gives it away."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(6, 2).double()
+
+        def forward(self, rows: Tensor) -> Tensor:
+            return torch.tanh(3 * self.inner(rows))
+
     with pytest.raises(MethodNotApplicable, match="does not cover"):
         explain(game(Hidden(), x, b), "deep_lift")
+    with pytest.raises(MethodNotApplicable, match="its sum misses"):
+        explain(game(Unseen(), x, b), "deep_lift")
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
 
 
