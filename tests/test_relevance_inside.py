@@ -47,6 +47,72 @@ def test_eager_attention_has_the_same_heads() -> None:
     torch.testing.assert_close(found[0].neurons, found[1].neurons)
 
 
+class Mixed(nn.Module):
+    """A model that folds heads into the batch, as nn.MultiheadAttention does when it returns the weights."""
+
+    def __init__(self, need_weights: bool) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.need_weights = need_weights
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(x, x, x, need_weights=self.need_weights)[0].sum((1, 2), keepdim=True)[:, 0]  # type: ignore[no-any-return]
+
+
+def test_heads_that_are_folded_into_the_batch_are_unfolded() -> None:
+    models = [Mixed(need_weights).double().eval() for need_weights in (True, False)]
+    models[1].load_state_dict(models[0].state_dict())
+    x = torch.randn(3, 4, 8, generator=torch.Generator().manual_seed(0)).double()
+    folded, fused = (Tracer(m).trace({"x": x}, ["x"], Target.value(), heads=True, layers=True).heads for m in models)
+    assert folded["attention"].shape == (3, 2, 4)
+    torch.testing.assert_close(folded, fused)
+    alone = Tracer(models[0]).trace({"x": x[1:2]}, ["x"], Target.value(), heads=True)
+    torch.testing.assert_close(alone.heads["attention"][0], folded["attention"][1])
+
+
+@pytest.mark.parametrize("name", ["Mixtral", "Qwen3-MoE", "GPT-OSS", "DeepSeek-V3"])
+@pytest.mark.parametrize("implementation", ["eager", "batched_mm", "grouped_mm"])
+def test_experts_share_what_their_mixture_has(name: str, implementation: str) -> None:
+    model = family(name)
+    model.set_experts_implementation(implementation)  # type: ignore[operator]
+    inputs, of, target = question(name, model)
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], inputs["input_ids"].flip(1)])
+    trace = Tracer(model).trace(inputs, of, target, layers=True, experts=True)
+    assert list(trace.experts) == [layer for layer in trace.layers if layer.endswith(".experts")]
+    for layer, relevance in trace.experts.items():
+        assert relevance.shape == (2, 12, 4)
+        assert int((relevance != 0).sum(-1).max()) <= 2  # two are chosen for a token
+        torch.testing.assert_close(relevance.sum((1, 2)).double(), trace.layers[layer], rtol=1e-4, atol=1e-6)
+    assert Tracer(model).trace(inputs, of, target).experts == {}
+
+
+def test_the_relevance_of_an_expert_is_that_of_its_term() -> None:
+    """By hand: the gradient at the mixture's output times w_tk f_k(x_t), computed expert by expert."""
+    model = family("Mixtral").double()
+    model.set_experts_implementation("eager")  # type: ignore[operator]
+    inputs, of, target = question("Mixtral", model)
+    experts: Any = model.get_submodule("model.layers.1.mlp.experts")
+    seen: dict[str, Any] = {}
+
+    def note(_module: nn.Module, args: Any, output: Tensor) -> None:
+        seen["args"] = [x.detach().clone() for x in args]
+        output.register_hook(lambda gradient: seen.update(gradient=gradient.clone()))
+
+    handle = experts.register_forward_hook(note)
+    trace = Tracer(model).trace(inputs, of, target, experts=True)
+    handle.remove()
+    x, chosen, weights = seen["args"]
+    by_hand = torch.zeros(1, len(x), 4, dtype=torch.float64)
+    with torch.no_grad():
+        for token in range(len(x)):
+            for slot in range(2):
+                number = int(chosen[token, slot])
+                gate, up = (experts.gate_up_proj[number] @ x[token]).chunk(2)
+                term = weights[token, slot] * (experts.down_proj[number] @ (F.silu(gate) * up))
+                by_hand[0, token, number] += seen["gradient"][token] @ term
+    torch.testing.assert_close(trace.experts["model.layers.1.mlp.experts"], by_hand)
+
+
 def test_a_layer_that_is_overwritten_later_keeps_its_value() -> None:
     def forward(i: dict[str, Tensor]) -> Tensor:
         y = double(i["x"])

@@ -97,6 +97,20 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "Softmax": (lambda: nn.Softmax(-1), (2, 4)),
     "LogSoftmax": (lambda: nn.LogSoftmax(-1), (2, 4)),
     "ChannelShuffle": (lambda: nn.ChannelShuffle(2), (2, 4, 3, 3)),
+    "LPPool3d": (lambda: nn.LPPool3d(2, 2), (2, 2, 4, 4, 4)),
+    "AdaptiveMaxPool3d": (lambda: nn.AdaptiveMaxPool3d(2), (2, 2, 4, 4, 4)),
+    "Linear, weight norm": (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), (2, 4)),
+    "Linear, spectral norm": (lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(4, 3)), (2, 4)),
+    "InstanceNorm1d, fixed": (
+        lambda: nn.InstanceNorm1d(4, affine=True, track_running_stats=True), (2, 4, 5),
+    ),
+    "Upsample, nearest": (lambda: nn.Upsample(scale_factor=2), (2, 4, 3)),
+    "CircularPad2d": (lambda: nn.CircularPad2d(1), (2, 4, 3, 3)),
+    "ConstantPad1d": (lambda: nn.ConstantPad1d(1, 2.5), (2, 4, 3)),
+    "Mish": (nn.Mish, (2, 4)),
+    "Hardswish": (nn.Hardswish, (2, 4)),
+    "Softplus": (nn.Softplus, (2, 4)),
+    "Threshold": (lambda: nn.Threshold(0.1, 20), (2, 4)),
 }  # fmt: skip
 
 
@@ -227,7 +241,52 @@ def test_embedding_bags_are_explained_by_their_rows(mode: str, padding: int | No
     torch.testing.assert_close(flat.relevance["0"], trace.relevance["0"].flatten(0, 1))
 
 
+PLACES = torch.tensor([[0, 2, 2, 5]])
+EYE = torch.eye(4, dtype=torch.float64)
+READ = torch.linspace(-1.2, 1.2, 18, dtype=torch.float64).view(1, 3, 3, 2)
+
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "einsum of three": lambda x: torch.einsum("bi,bj,bk->bijk", x, x.tanh(), x + 1),
+    "scatter": lambda x: x.new_ones(1, 6).scatter(1, PLACES + torch.tensor([0, 0, 1, 0]), x),
+    "scatter_add": lambda x: x.new_ones(1, 6).scatter_add(1, PLACES, x),
+    "scatter_reduce, sum": lambda x: x.new_ones(1, 6).scatter_reduce(1, PLACES, x, "sum"),
+    "scatter_reduce, mean": lambda x: x.new_ones(1, 6).scatter_reduce(1, PLACES, x, "mean"),
+    "scatter_reduce, amax": lambda x: x.new_full((1, 6), -1).scatter_reduce(1, PLACES, x, "amax"),
+    "segment_reduce": lambda x: torch.segment_reduce(x.flatten(), "mean", lengths=torch.tensor([1, 3]))[None],
+    "index_put": lambda x: x.new_ones(1, 6).index_put((torch.tensor([0]), torch.tensor([1])), x[:, 0], accumulate=True),
+    "put": lambda x: x.new_ones(1, 6).put(torch.tensor([1, 4]), x[0, :2]),
+    "diagonal_scatter": lambda x: x.new_ones(1, 2, 2).diagonal_scatter(x[:, :2], 0, 1, 2),
+    "cumsum": lambda x: x.cumsum(1),
+    "prod": lambda x: x.prod(1, keepdim=True),
+    "cumprod": lambda x: x.cumprod(1),
+    "Fourier mixing": lambda x: torch.fft.fft2(x.view(1, 2, 2)).real,
+    "spectral filter": lambda x: torch.fft.irfft(torch.fft.rfft(x) * torch.tensor([1, 2 + 1j, 3j])),
+    "spectrum": lambda x: torch.fft.rfft(x).abs(),
+    "complex constant": lambda x: torch.view_as_real(torch.view_as_complex(x.view(1, 2, 2)) + (1 + 2j)),
+    "complex rotation": lambda x: torch.view_as_real(
+        torch.view_as_complex(x.view(1, 2, 2)) * torch.tensor([1j, 2 - 1j])
+    ),
+    "complex product": lambda x: torch.view_as_real(
+        torch.view_as_complex(x.view(1, 2, 2)) * torch.view_as_complex(x.flip(1).view(1, 2, 2))
+    ),
+    "grid_sample": lambda x: F.grid_sample(x.view(1, 1, 2, 2), READ, align_corners=False),
+    "affine_grid": lambda x: F.affine_grid(
+        torch.cat([x, x[:, :2]], 1).view(1, 2, 3), [1, 1, 2, 2], align_corners=False
+    ),
+    "nearest, exact": lambda x: F.interpolate(x[None], scale_factor=2, mode="nearest-exact"),
+    "nearest, ATen": lambda x: torch.ops.aten.upsample_nearest1d.vec(x[None], None, [2.0]),
+    "bicubic, antialiased": lambda x: F.interpolate(x.view(1, 1, 2, 2), scale_factor=3, mode="bicubic", antialias=True),
+    "area": lambda x: F.interpolate(x[None], scale_factor=0.5, mode="area"),
+    "roll": lambda x: x.roll(1, 1),
+    "unfold": lambda x: x.unfold(1, 2, 1),
+    "quantile": lambda x: x.quantile(0.3, dim=1, keepdim=True),
+    "distances": lambda x: torch.cdist(x[None], EYE[None]),
+    "pairwise distance": lambda x: F.pairwise_distance(x, EYE[:1])[None],
+    "bounds by element": lambda x: x.clamp(min=torch.tensor([0.1, -1.0, 0.5, -0.5], dtype=x.dtype)),
+    "sparse product": lambda x: torch.sparse.mm(EYE.to_sparse(), x.T).T,
+    "chain of products": lambda x: torch.linalg.multi_dot([x, EYE + 1, EYE - 2]),
+    "fmod": lambda x: torch.fmod(x, 0.7),
+    "trapezoid": lambda x: torch.trapezoid(x, dim=1)[None],
     "lerp": lambda x: torch.lerp(x, x.flip(1), 0.3),
     "addcmul": lambda x: torch.addcmul(x, x, torch.tanh(x), value=0.5),
     "addcdiv": lambda x: torch.addcdiv(x, x, x.abs() + 1, value=0.5),
@@ -250,6 +309,20 @@ def test_every_function_adds_up(name: str) -> None:
     assert trace.ledger.gap.max() < 1e-9
     assert trace.relevance["x"].any()
     torch.testing.assert_close(trace.score, summed(FUNCTIONS[name](x)))
+
+
+@pytest.mark.parametrize("name", ["matrix_exp", "det", "atan2", "renorm"])
+def test_what_has_no_rule_is_named_and_still_accounted_for(name: str) -> None:
+    calls: dict[str, Callable[[Tensor], Tensor]] = {
+        "matrix_exp": lambda x: torch.matrix_exp(x.view(1, 2, 2)),
+        "det": lambda x: torch.linalg.det(x.view(1, 2, 2))[None],
+        "atan2": lambda x: torch.atan2(x, x.flip(1)),
+        "renorm": lambda x: torch.renorm(x, 2, 0, 1.0),
+    }
+    trace = trace_of(nn.Module(), values(1, 4), call=calls[name])
+    assert [name in operation for operation in trace.audit] == [True]
+    assert trace.status == "audited"
+    assert trace.ledger.gap.max() < 1e-9
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")

@@ -46,7 +46,7 @@ def _attach(module: nn.Module, slope: float, noted: Callable[[Tensor], object]) 
         if len(args) != 1 or not carries(args[0]):
             return None
         entered.append(args[0])
-        return (args[0].detach().clone(),)
+        return (args[0].detach(),)
 
     def after(_module: nn.Module, _args: tuple[Any, ...], value: Tensor) -> Any:
         if not entered:
@@ -77,11 +77,14 @@ def _probe(module: nn.Module) -> float | None:
     h = torch.full((2, 6), 1e-4, dtype=torch.float64)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            y, moved, mirrored = module(x.clone()), module(elsewhere), module(x.flip(0, 1))
+            given = x.clone()
+            y, moved, mirrored = module(given), module(elsewhere), module(x.flip(0, 1))
             at_zero, slope = module(torch.zeros_like(x)), (module(h) - module(-h)) / 2e-4
     except Exception:  # a module that is no activation may refuse a probe in any way it likes
         return None
     if not isinstance(y, Tensor) or y.shape != x.shape or not y.is_floating_point() or torch.equal(y, x):
+        return None
+    if not torch.equal(given, x):  # works in place: its operations are traced one by one
         return None
     elementwise = torch.allclose(mirrored.flip(0, 1), y) and torch.allclose(moved.flatten()[1:], y.flatten()[1:])
     return float(slope[0, 0]) if elementwise and float(at_zero.abs().max()) < 1e-7 else None

@@ -19,7 +19,8 @@ EMBEDDINGS = frozenset(spellings("embedding") + spellings("embedding_bag"))
 QUESTIONS = frozenset({"__get__", "__set__", "size", "dim", "stride", "numel", "register_hook", "retain_grad",
                        "requires_grad_", "is_floating_point", "is_complex", "is_contiguous", "__len__", "__hash__",
                        "__bool__", "item", "tolist", "__format__", "__repr__", "data_ptr", "get_device", "_assert",
-                       "detach", "detach_", "numpy", "is_nonzero", "__contains__", "__float__", "__int__"})  # fmt: skip
+                       "detach", "detach_", "untyped_storage", "storage_offset", "element_size", "numpy",
+                       "is_nonzero", "__contains__", "__float__", "__int__"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,10 +73,14 @@ class Books:
 
     def amount(self, gradient: Tensor, value: Tensor | float) -> Tensor:
         """<gradient, value> of every sample, (batch,)."""
+        if gradient.is_complex():  # torch's gradient of a complex number is that of its two parts
+            value = value if isinstance(value, Tensor) else torch.tensor(value, device=gradient.device)
+            gradient = torch.view_as_real(gradient.resolve_conj())
+            return self.amount(gradient, torch.view_as_real(value.to(gradient.dtype.to_complex()).resolve_conj()))
         wide = gradient.float() if gradient.dtype.itemsize < 4 else gradient
         if isinstance(value, Tensor) and value.dim() == 1 and wide.dim() > 1 and self.fits(wide):
-            if wide.dtype == value.dtype and wide.device.type == "cpu" and len(value) == wide.shape[-1]:
-                booked = self.per_sample(torch.mv(wide.reshape(-1, len(value)), value))  # a bias, in one pass
+            if wide.dtype == value.dtype and wide.device.type == "cpu" and value.shape[0] == wide.shape[-1]:
+                booked = self.per_sample(torch.mv(wide.reshape(-1, wide.shape[-1]), value))  # a bias, in one pass
                 if math.isfinite(float(booked.sum())):
                     return booked
             elif wide.dim() > 2:  # the gradient's sum over positions is small, the product is not
@@ -88,7 +92,8 @@ class Books:
 
     def inner(self, gradient: Tensor, value: Tensor) -> Tensor:
         """As `amount` for two tensors of one shape; in one pass, without copies, where that is exact enough."""
-        if gradient.dtype.itemsize >= 4 and gradient.device.type == "cpu" and self.fits(gradient):
+        real = not gradient.is_complex() and gradient.dtype.itemsize >= 4
+        if real and gradient.device.type == "cpu" and self.fits(gradient):
             if self.batch == 1:
                 dot = torch.dot(gradient.reshape(-1), value.reshape(-1)).reshape(1)
             else:

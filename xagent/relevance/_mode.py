@@ -15,7 +15,7 @@ from ._errors import RelevanceError
 from ._kinds import EMBEDDINGS, is_composite, kind_of, opened, out_of_place
 from ._ledger import Books
 from ._notes import Notes
-from ._step import Step
+from ._step import Step, quiet
 from ._table import RuleSet
 from ._watch import Watch
 
@@ -76,8 +76,9 @@ class TraceMode(TorchFunctionMode):
 
     def watched(self, x: Tensor) -> list[Tensor]:
         """The value of x as it is now, in a cell; copied only if the model overwrites it."""
-        cell = [x.detach()]
-        self._watched.setdefault(x.untyped_storage().data_ptr(), []).append(cell)
+        with quiet():
+            cell = [x.detach()]
+            self._watched.setdefault(x.untyped_storage().data_ptr(), []).append(cell)
         return cell
 
     def _rescue(self, target: Any) -> None:

@@ -48,6 +48,22 @@ def cosine_similarity(step: Step, x1: Tensor, x2: Tensor, dim: int = 1, eps: flo
         return ((x1 / _length(x1, dim, eps)) * (x2 / _length(x2, dim, eps))).sum(dim)
 
 
+@register("pairwise_distance")
+def pairwise_distance(
+    step: Step, x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Any:
+    """|x - y + eps|, a norm of a difference."""
+    with step.mode:
+        return torch.linalg.vector_norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+@register("cdist")
+def distances(step: Step, x1: Tensor, x2: Tensor, p: float = 2.0, *args: Any, **kwargs: Any) -> Any:
+    """|x_i - y_j| for all pairs, as norms of differences; holds all of these at once."""
+    with step.mode:
+        return torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
+
+
 def _length(x: Tensor, dim: int, eps: float) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(x.detach(), dim=dim, keepdim=True)
     return length.clamp(min=eps)

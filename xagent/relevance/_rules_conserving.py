@@ -13,18 +13,21 @@ from torch import Tensor
 
 from ._backward import to_values
 from ._kinds import kind_of
+from ._rules_linear import book_shift
 from ._step import Step, carries, carry, halves
 from ._table import register
 
 ACTIVATIONS = (
     "gelu silu mish tanh elu selu celu relu6 hardtanh hardswish erf tanhshrink softsign softshrink hardshrink "
     "threshold square pow float_power clamp clamp_min clamp_max clip sin tan asin atan arctan sinh asinh arcsinh atanh "
-    "expm1 log1p sigmoid expit hardsigmoid softplus logsigmoid log_sigmoid cosh special_expit special_erf nan_to_num "
-    "rad2deg deg2rad"
+    "frac fmod remainder sinc special_sinc erfinv special_erfinv lgamma i0 special_i0 entr special_entr logit "
+    "special_logit expm1 log1p sigmoid expit hardsigmoid softplus logsigmoid log_sigmoid cosh special_expit "
+    "special_erf nan_to_num rad2deg deg2rad"
 )
 CONSTANTS = (
     "exp exp2 sqrt rsqrt reciprocal log log2 log10 std var std_mean var_mean cos logsumexp logcumsumexp sign sgn round "
-    "floor ceil trunc heaviside erfc softmin gumbel_softmax __rpow__ __rtruediv__ __rdiv__"
+    "logaddexp logaddexp2 floor_divide unique unique_consecutive floor ceil trunc fix heaviside "
+    "erfc softmin gumbel_softmax __rpow__ __rtruediv__ __rdiv__"
 )
 
 
@@ -40,8 +43,10 @@ def activation(step: Step, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """
     if not carries(input) or any(carries(x) for x in (*args, *kwargs.values())):
         return step.value()
-    if any(isinstance(x, Tensor) and x.dim() for x in (*args, *kwargs.values())):
+    if input.is_complex():
         return step.unhandled()
+    if any(isinstance(x, Tensor) and x.dim() for x in (*args, *kwargs.values())):
+        return _element_by_element(step, input, *args, **kwargs)
     if step.kwargs == {} and (args == (2,) or not args) and kind_of(step.operation).name in SQUARES:
         cell = step.mode.watched(input)  # x^2 / x = x; no division, and nothing is kept that is not there anyway
         return step.carry(input, step.value(), lambda gradient: gradient * cell[0])
@@ -57,6 +62,18 @@ def activation(step: Step, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     result = identity_rule(input, value, slope, change)
     step.book(result, at_zero, "constants")
     step.mark(result, "gate")
+    return result
+
+
+def _element_by_element(step: Step, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """The identity rule where f differs by element (bounds of a clamp): f(0) is measured for each."""
+    value = step.value()
+    with torch.no_grad():
+        at_zero = step.operation(torch.zeros_like(x), *args, **kwargs)
+    if value.shape != x.shape or not bool(at_zero.isfinite().all()):
+        return value
+    result = identity_rule(x, value, 0.0, value - at_zero)
+    step.book(result, at_zero, "constants")
     return result
 
 
@@ -108,13 +125,59 @@ def product(step: Step, input: Any, other: Any) -> Any:
     return halves(input, other)
 
 
+@register("prod")
+def all_factors(step: Step, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """x_1 ... x_n: an equal share to each (uniform rule)."""
+    dim = args[0] if args else kwargs.get("dim")
+    count = input.numel() if not isinstance(dim, int) else input.shape[dim]
+    return step.operation(step.scaled(input, 1 / max(count, 1)), *args, **kwargs)
+
+
+@register("cumprod")
+def factors_so_far(step: Step, input: Tensor, dim: int, *args: Any, **kwargs: Any) -> Any:
+    """The product of the first k factors: 1 / k of its relevance to each of them."""
+    y = step.plain()
+    shape = [1] * y.dim()
+    shape[dim] = -1
+    factors = torch.arange(1, y.shape[dim] + 1, dtype=y.dtype, device=y.device).view(shape)
+    return step.carry(y, y.detach(), lambda gradient: gradient / factors)
+
+
+@register("grid_sampler", "grid_sampler_2d", "grid_sampler_3d")
+def sampled(step: Step, input: Tensor, grid: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Interpolation is linear in the image; the places where it is read are constants."""
+    return step.operation(input, grid.detach(), *args, **kwargs)
+
+
 @register("div", "divide", "true_divide", "__truediv__")
 def quotient(step: Step, input: Any, other: Any, **kwargs: Any) -> Any:
     """a / b: b is a constant, a takes all."""
     return step.operation(input, other.detach() if carries(other) else other, **kwargs)
 
 
-@register("matmul", "__rmatmul__", "mm", "bmm", "mv", "dot", "vdot", "inner", "outer", "kron", "tensordot", "einsum")
+@register(
+    "matmul",
+    "__rmatmul__",
+    "mm",
+    "bmm",
+    "mv",
+    "dot",
+    "vdot",
+    "inner",
+    "outer",
+    "kron",
+    "tensordot",
+    "einsum",
+    "_sparse_mm",
+    "smm",
+    "multi_dot",
+    "linalg_multi_dot",
+    "vecdot",
+    "linalg_vecdot",
+    "cross",
+    "linalg_cross",
+    "chain_matmul",
+)
 def matrix_product(step: Step, *args: Any, **kwargs: Any) -> Any:
     """A B with n traced factors: 1/n of the relevance to each (uniform rule, Achtibat et al. 2024)."""
     return step.shared()
@@ -287,7 +350,12 @@ def instance_norm(
     *args: Any,
 ) -> Any:
     """As `group_norm`, every channel a group of its own."""
-    return group_norm(step, input, input.shape[1], weight, bias, eps) if use_input_stats else step.unhandled()
+    if use_input_stats:
+        return group_norm(step, input, input.shape[1], weight, bias, eps)
+    y = step.plain()
+    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias, "eps": eps}
+    book_shift(step, y, given)
+    return y
 
 
 @register("glu")

@@ -20,30 +20,38 @@ SHAPES = (
     "broadcast_to chunk split split_with_sizes tensor_split unbind select slice narrow index_select gather take "
     "take_along_dim masked_select getitem index roll flip fliplr flipud rot90 diagonal diag diag_embed tril triu "
     "unfold im2col fold col2im pixel_shuffle pixel_unshuffle to type _to_copy float double half bfloat16 cpu cuda "
-    "dropout dropout1d dropout2d dropout3d feature_dropout alpha_dropout embedding embedding_bag ravel iter as_strided "
+    "embedding embedding_bag ravel iter as_strided "
     "channel_shuffle type_as view_copy expand_copy permute_copy hsplit vsplit dsplit "
-    "max_unpool1d max_unpool2d max_unpool3d"
+    "max_unpool1d max_unpool2d max_unpool3d atleast_1d atleast_2d atleast_3d broadcast_tensors meshgrid combinations "
+    "cartesian_prod view_as_real view_as_complex conj conj_physical _conj resolve_conj resolve_neg fftshift ifftshift"
 )
 LINEAR = (
     "neg negative sum mean nansum nanmean cumsum trace diff native_dropout avg_pool1d avg_pool2d avg_pool3d "
     "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d "
     "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
-    "upsample_trilinear3d upsample_bicubic2d positive sum_to_size real"
+    "upsample_trilinear3d upsample_bicubic2d _upsample_nearest_exact1d _upsample_nearest_exact2d "
+    "_upsample_nearest_exact3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa affine_grid_generator positive "
+    "sum_to_size real imag _sparse_sum "
+    "fft ifft rfft irfft fft2 ifft2 rfft2 irfft2 fftn ifftn rfftn irfftn hfft ihfft stft istft "
+    "fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn fft_rfftn "
+    "fft_irfftn fft_hfft fft_ihfft _fft_r2c _fft_c2r _fft_c2c"
 )
 HOMOGENEOUS = (
     "relu leaky_relu prelu rrelu abs absolute norm vector_norm linalg_vector_norm max_pool1d max_pool2d max_pool3d "
     "max_pool2d_with_indices max_pool1d_with_indices max_pool3d_with_indices adaptive_max_pool1d adaptive_max_pool2d "
     "adaptive_max_pool3d adaptive_max_pool2d_with_indices lp_pool1d lp_pool2d lp_pool3d fractional_max_pool2d "
-    "fractional_max_pool3d amax amin sort topk median kthvalue cummax cummin hypot"
+    "fractional_max_pool3d amax amin sort topk median kthvalue cummax cummin hypot "
+    "fractional_max_pool3d msort aminmax mode nanmedian quantile nanquantile copysign"
 )
 AFFINE = (
     "cat concat concatenate stack hstack vstack dstack column_stack where masked_fill masked_scatter pad "
     "constant_pad_nd index_put index_copy index_add index_fill scatter scatter_add slice_scatter select_scatter "
-    "block_diag"
+    "block_diag diagonal_scatter as_strided_scatter put complex"
 )
 PRODUCTS = (
     "mul multiply __rmul__ matmul __rmatmul__ mm bmm mv dot vdot inner outer kron tensordot einsum "
-    "_grouped_mm grouped_mm"
+    "_grouped_mm grouped_mm smm multi_dot linalg_multi_dot vecdot linalg_vecdot cross linalg_cross "
+    "chain_matmul"
 )
 
 
@@ -57,6 +65,13 @@ def moved(step: Step, *args: Any, **kwargs: Any) -> Any:
     return y
 
 
+@linear("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "feature_dropout")
+def dropped(step: Step, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """In evaluation nothing is dropped; otherwise what is left is scaled."""
+    training = args[1] if len(args) > 1 else kwargs.get("training", kwargs.get("train"))
+    return input if training is False else moved(step, input, *args, **kwargs)
+
+
 @linear(*LINEAR.split(), *HOMOGENEOUS.split())
 def unchanged(step: Step, *args: Any, **kwargs: Any) -> Any:
     """Linear, or positively homogeneous: x * gradient conserves as it is (ReLU: Bach et al. 2015, LRP-0)."""
@@ -67,6 +82,32 @@ def unchanged(step: Step, *args: Any, **kwargs: Any) -> Any:
 def placed(step: Step, *args: Any, **kwargs: Any) -> Any:
     """Traced values beside constants: what the constants contribute is booked."""
     return step.affine()
+
+
+@linear("scatter_reduce", "index_reduce")
+def reduced(step: Step, input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, **kwargs: Any) -> Any:
+    """Sums and means are linear, what the constants contribute is booked; of extremes the winner takes all."""
+    if reduce in ("sum", "mean"):
+        return step.affine()
+    return step.residual("constants") if reduce in ("amax", "amin") else step.unhandled()
+
+
+@linear("segment_reduce")
+def segments(step: Step, data: Tensor, reduce: str, **kwargs: Any) -> Any:
+    """Sums and means of segments are linear, extremes homogeneous."""
+    return step.unhandled() if reduce == "prod" or kwargs.get("initial") is not None else step.plain()
+
+
+@linear("trapezoid", "trapz", "cumulative_trapezoid")
+def integrated(step: Step, y: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Linear in the heights y."""
+    return step.plain() if carries(y) and step.traced() == 1 else step.unhandled()
+
+
+@linear("grid_sampler", "grid_sampler_2d", "grid_sampler_3d")
+def sampled(step: Step, input: Tensor, grid: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Interpolation is linear in the image; where it is read is left to the rule set."""
+    return step.unhandled() if carries(grid) else step.plain()
 
 
 @linear("max", "min", "maximum", "minimum", "fmax", "fmin")
@@ -109,7 +150,7 @@ def rsub(step: Step, input: Any, other: Any, alpha: float = 1) -> Any:
     return y
 
 
-@linear(*PRODUCTS.split())
+@linear(*PRODUCTS.split(), torch.sparse.mm)
 def product(step: Step, *args: Any, **kwargs: Any) -> Any:
     """A product with a constant is linear; a product of two traced factors is left to the rule set."""
     return step.unhandled() if step.traced() > 1 else step.plain()
@@ -199,7 +240,7 @@ def batch_norm(step: Step, *args: Any, **kwargs: Any) -> Any:
     if given.get("training") or given.get("running_mean") is None:
         return step.unhandled()
     y = step.plain()
-    _book_shift(step, y, given)
+    book_shift(step, y, given)
     return y
 
 
@@ -209,13 +250,14 @@ def batch_norm_decomposed(
 ) -> Any:
     """As `batch_norm`, in the form of a decomposed export; returns (y, mean, rstd)."""
     result = step.plain()
-    _book_shift(
+    book_shift(
         step, result[0], {"weight": weight, "bias": bias, "running_mean": mean, "running_var": variance, "eps": eps}
     )
     return result
 
 
-def _book_shift(step: Step, y: Tensor, given: dict[str, Any]) -> None:
+def book_shift(step: Step, y: Tensor, given: dict[str, Any]) -> None:
+    """Book b - mean g / sigma of a normalisation with fixed statistics."""
     with torch.no_grad():
         shift = -given["running_mean"] * torch.rsqrt(given["running_var"] + given.get("eps", 1e-5))
         shift = shift if given.get("weight") is None else shift * given["weight"]

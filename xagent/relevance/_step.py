@@ -58,7 +58,7 @@ class _Halves(torch.autograd.Function):
         with quiet():
             a, b = ctx.saved_tensors
             half = gradient * 0.5
-            to_a, to_b = half * b, half.mul_(a) if half.shape == b.shape else half * a
+            to_a, to_b = half * b.conj(), half * a.conj()
             return to_a.sum_to_size(a.shape).to(a.dtype), to_b.sum_to_size(b.shape).to(b.dtype)
 
 

@@ -19,7 +19,7 @@ from ._errors import UnknownRules
 Operation = Callable[..., Any]
 Rule = TypeVar("Rule", bound=Callable[..., Any])
 
-_HOLDERS: tuple[Any, ...] = (torch, torch.Tensor, F, torch._C._nn, torch.special, torch.linalg, torch._VF)
+_HOLDERS: tuple[Any, ...] = (torch, torch.Tensor, F, torch._C._nn, torch.special, torch.linalg, torch._VF, torch.fft)
 
 
 class RuleSet:

@@ -80,15 +80,15 @@ class Watch:
         def leave(_module: nn.Module, _inputs: Any, output: Any) -> None:
             if self._inside:
                 self._inside.pop()
-            if not self.layers or not name:
-                return
-            tensor = output if isinstance(output, Tensor) else next(filter(carries, tensors_of(output)), None)
-            if tensor is not None and carries(tensor):
-                self._layer(name, tensor)
+            if self.layers and name:
+                with quiet():
+                    tensor = output if isinstance(output, Tensor) else next(filter(carries, tensors_of(output)), None)
+                    if carries(tensor):
+                        self._layer(name, tensor)
 
         return leave
 
-    def _layer(self, name: str, tensor: Tensor) -> None:
+    def _layer(self, name: str, tensor: Any) -> None:
         if name not in self.names:
             self.names.append(name)
         if self._last is not None and self._last[0] is tensor and self._last[1] == tensor._version:
