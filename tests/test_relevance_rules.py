@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from xagent.relevance import RelevanceError, Target, Trace, Tracer
+from xagent.relevance import RelevanceError, Target, Trace, Tracer, _backward
+from xagent.relevance._ledger import Books
 
 HEADS, WIDTH, TOKENS = 2, 4, 5
 
@@ -268,3 +269,46 @@ def test_targets_that_do_not_fit_are_named(target: Target, says: str) -> None:
         Tracer(net(1)).trace({"input": values(2, 4)}, ["input"], Target.margin(0))
     with pytest.raises(RelevanceError, match="at least one column"):
         Target.linear({})
+
+
+# ---------------------------------------------------------------------------------------- backwards of our own
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("mask", ["none", "additive", "forbidding", "a row of nothing"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_share_of_the_values_is_torchs_own(causal: bool, mask: str, shared: bool, monkeypatch: Any) -> None:
+    """Attention weights computed again in blocks give torch's gradient of the values."""
+    monkeypatch.setattr(_backward, "BLOCK", 2 * 4 * 70)  # several blocks
+    if causal and mask != "none":
+        return  # torch refuses both at once
+    queries, keys = 70, 70
+    q, k, v = (values(2, heads, n, 3, seed=s) for heads, n, s in ((4, queries, 1), (2 if shared else 4, keys, 2),
+                                                                  (2 if shared else 4, keys, 3)))  # fmt: skip
+    given: dict[str, Any] = {"is_causal": causal, "enable_gqa": shared}
+    if mask == "additive":
+        given["attn_mask"] = values(1, 1, queries, keys, seed=4)
+    elif mask != "none":
+        given["attn_mask"] = values(2, 1, queries, keys, seed=4) > -0.5
+        given["attn_mask"][:, :, 3] = mask == "forbidding"
+    expected = v.clone().requires_grad_()
+    weight = values(2, 4, queries, 3, seed=5)
+    (F.scaled_dot_product_attention(q, k, expected, **given) * weight).sum().backward()
+
+    def forward(i: dict[str, Tensor]) -> Tensor:
+        return (F.scaled_dot_product_attention(q, k, i["v"], **given) * weight).flatten(1).sum(1)
+
+    trace = Tracer(nn.Module(), forward=forward).trace({"v": v}, ["v"], Target.value())
+    assert expected.grad is not None
+    torch.testing.assert_close(trace.relevance["v"], v * expected.grad)
+    assert trace.ledger.gap.max() < 1e-9
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.integers(1, 60), used=st.lists(st.integers(0, 59), max_size=6), seed=st.integers(0, 99))
+def test_rows_of_zeros_are_left_out_of_a_product(rows: int, used: list[int], seed: int) -> None:
+    gradient, weight = torch.zeros(1, rows, 5, dtype=torch.float64), values(5, 3, seed=seed)
+    for row in used:
+        if row < rows:
+            gradient[0, row] = values(5, seed=row)
+    torch.testing.assert_close(_backward.through(gradient, weight, Books()), gradient @ weight)

@@ -20,7 +20,7 @@ from ._table import register
 ACTIVATIONS = (
     "gelu silu mish tanh elu selu celu relu6 hardtanh hardswish erf tanhshrink softsign softshrink hardshrink "
     "threshold square pow float_power clamp clamp_min clamp_max clip sin tan asin atan arctan sinh asinh arcsinh atanh "
-    "frac fmod remainder sinc special_sinc erfinv special_erfinv lgamma i0 special_i0 entr special_entr logit "
+    "frac fmod remainder sinc special_sinc erfinv special_erfinv i0 special_i0 entr special_entr logit "
     "special_logit expm1 log1p sigmoid expit hardsigmoid softplus logsigmoid log_sigmoid cosh special_expit "
     "special_erf nan_to_num rad2deg deg2rad"
 )
