@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,26 +10,64 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import (
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
+    FalconConfig,
+    FalconForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
+    GptOssConfig,
+    GptOssForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
+    Olmo2Config,
+    Olmo2ForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
 )
 
 from xagent.relevance import NoColumns, RelevanceError, Source, Target, Tracer, trace_answer
 from xagent.relevance._answer_closure import close
+from xagent.relevance._answer_forward import Script
+from xagent.relevance._columns_pass import attention_bytes, row_bytes
 
 PROMPT, ANSWER = 9, 6
 SOURCES = (Source("first", (1, 2)), Source("second", (3, 4, 6)), Source("third", (7,)))
 SMALL: dict[str, Any] = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4}
 GROUPED: dict[str, Any] = {**SMALL, "num_key_value_heads": 2, "intermediate_size": 24}
+LATENT: dict[str, Any] = {
+    **SMALL, "num_key_value_heads": 4, "intermediate_size": 24, "n_routed_experts": 4, "num_experts_per_tok": 2,
+    "n_group": 1, "topk_group": 1, "moe_intermediate_size": 12, "q_lora_rank": 8, "kv_lora_rank": 8,
+    "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 4, "first_k_dense_replace": 1,
+}  # fmt: skip
+COLUMN_FAMILIES = ["llama", "llama-eager", "qwen2", "gpt2", "neox", "mixtral", "qwen3-moe", "deepseek-v3", "gpt-oss",
+                   "gemma2", "granite", "phi3", "olmo2", "falcon", "opt"]  # fmt: skip
 GPT2: dict[str, Any] = {"vocab_size": 61, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The models are too small to share."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def model_of(name: str) -> Any:
@@ -41,6 +80,20 @@ def model_of(name: str) -> Any:
         "gpt2": lambda: GPT2LMHeadModel(GPT2Config(**GPT2)),
         "neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SMALL, intermediate_size=24)),
         "mixtral": lambda: MixtralForCausalLM(MixtralConfig(**GROUPED, num_local_experts=4)),
+        "qwen3-moe": lambda: Qwen3MoeForCausalLM(
+            Qwen3MoeConfig(**GROUPED, head_dim=4, moe_intermediate_size=12, num_experts=4, num_experts_per_tok=2)
+        ),
+        "deepseek-v3": lambda: DeepseekV3ForCausalLM(DeepseekV3Config(**LATENT)),
+        "gpt-oss": lambda: GptOssForCausalLM(GptOssConfig(**GROUPED, head_dim=4, num_local_experts=4)),
+        "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**GROUPED, head_dim=4, final_logit_softcapping=0.5)),
+        "granite": lambda: GraniteForCausalLM(GraniteConfig(**GROUPED, logits_scaling=4.0)),
+        "phi3": lambda: Phi3ForCausalLM(Phi3Config(**GROUPED, pad_token_id=0, eos_token_id=0)),
+        "olmo2": lambda: Olmo2ForCausalLM(Olmo2Config(**GROUPED, eos_token_id=0)),
+        "falcon": lambda: FalconForCausalLM(FalconConfig(**SMALL)),
+        "opt": lambda: OPTForCausalLM(OPTConfig(**SMALL, ffn_dim=24, word_embed_proj_dim=16)),
+        "mamba": lambda: MambaForCausalLM(
+            MambaConfig(vocab_size=61, hidden_size=16, num_hidden_layers=2, state_size=4, eos_token_id=0)
+        ),
     }
     model = made[name]().eval()
     for parameter in model.parameters():
@@ -69,7 +122,7 @@ def assert_same(one: Any, other: Any, tolerance: float = 1e-5) -> None:
 
 
 @pytest.mark.parametrize("rules", ["conserving", "fastest"])
-@pytest.mark.parametrize("name", ["llama", "llama-eager", "qwen2", "gpt2", "neox"])
+@pytest.mark.parametrize("name", COLUMN_FAMILIES)
 def test_columns_are_rows(name: str, rules: str) -> None:
     model = model_of(name)
     rows = explain(model, "rows", rules=rules)
@@ -120,8 +173,9 @@ def test_a_row_is_a_trace_of_that_token() -> None:
 
 
 @pytest.mark.parametrize("chunk", [2, 4, 64])
-def test_chunks_of_rows_change_nothing(chunk: int) -> None:
-    model = model_of("qwen2")
+@pytest.mark.parametrize("name", ["qwen2", "qwen3-moe"])
+def test_chunks_of_rows_change_nothing(name: str, chunk: int) -> None:
+    model = model_of(name)
     assert_same(explain(model, "rows", chunk=chunk), explain(model, "rows", chunk=1))
 
 
@@ -134,7 +188,11 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_chunks_of_carriers_change_nothing() -> None:
     model = model_of("gpt2")
-    assert_same(explain(model, "columns", memory=1), explain(model, "columns"))
+    script = Script(model, IDS, REPLY)
+    least = 2 * row_bytes(script) + attention_bytes(script)
+    assert_same(explain(model, "columns", memory=least), explain(model, "columns"))
+    with pytest.raises(NoColumns, match="memory"):
+        explain(model, "columns", memory=least - 1)
 
 
 @pytest.mark.parametrize("seed", ["centred", "log_probability", "contrast"])
@@ -164,12 +222,12 @@ def test_the_cheaper_way_is_chosen() -> None:
     assert trace_answer(model, IDS, long, SOURCES).way == "columns"
     assert trace_answer(model, IDS, long[:2], SOURCES).way == "rows"
     assert trace_answer(model, IDS, long, SOURCES, rules="attnlrp").way == "rows"
-    assert trace_answer(model_of("mixtral"), IDS, long, SOURCES).way == "rows"
+    assert trace_answer(model_of("mamba"), IDS, long, SOURCES).way == "rows"
 
 
 def test_columns_refuse_what_they_cannot_follow() -> None:
     with pytest.raises(NoColumns, match="rows"):
-        explain(model_of("mixtral"), "columns")
+        explain(model_of("mamba"), "columns")
     with pytest.raises(NoColumns, match="conserving"):
         explain(model_of("llama"), "columns", rules="attnlrp")
 
@@ -297,6 +355,6 @@ def test_training_mode_and_broken_weights_are_refused() -> None:
 
 def test_one_token_of_prompt_and_of_answer() -> None:
     model = model_of("gpt2")
-    one, other = (trace_answer(model, IDS[:1], REPLY[:1], way=way) for way in ("rows", "columns"))  # type: ignore[arg-type]
+    one, other = (trace_answer(model, IDS[:1], REPLY[:1], way=way) for way in ("rows", "columns"))
     assert_same(one, other)
     assert one.own.tolist() == [0.0]

@@ -13,14 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from ._answer_closure import Closure, close
+from ._answer_fit import MEMORY, in_segments
 from ._answer_forward import Script, Seed
 from ._answer_rows import Traced, rows, span
 from ._answer_sources import Source, token_sources
 from ._columns import NoColumns
 from ._columns_pass import columns
 from ._errors import RelevanceError
+from ._foreign import refuse_foreign_patches
 from ._ledger import Ledger, adds_up, balance
-from ._table import rule_set
+from ._table import RuleSet, rule_set
 from ._tracer import _lock
 
 Way = Literal["auto", "span", "rows", "columns"]
@@ -102,10 +104,10 @@ def trace_answer(
     weights: Tensor | Sequence[float] | None = None,
     seed: Seed = "logit",
     foils: Tensor | Sequence[int] | None = None,
-    rules: str = "conserving",
+    rules: str | RuleSet = "conserving",
     sink: int = 1,
     chunk: int | None = None,
-    memory: int = 1 << 30,
+    memory: int | None = None,
 ) -> Answer:
     """Explain every token of an answer, or their weighted sum, by the sources of the prompt.
 
@@ -115,17 +117,21 @@ def trace_answer(
     - "span": 1 forward + 1 backward whatever T is, one line, `weights` (T,) all ones by default.
     - "rows": 1 backward for each answer token; the only way to relevance by token; any rules.
     - "columns": 1 + C forwards in batches, for all answer tokens at once, no graph; rules "conserving" or "fastest".
-      `memory` bounds the activations of a batch of carriers, in bytes, about.
     - "auto": the cheaper of rows and columns; rows where the model has an operation that columns cannot follow.
 
     seed: the score of a token: "logit" (best known faithfulness), "centred" (minus the mean logit; for closures),
     "log_probability" (minus the expected logit), "contrast" (minus the logit of foils (T,): why this and not that).
     sink: so many first tokens are reported apart, in no source. chunk: rows traced in one backward (GPU).
+    memory: bytes that activations, graph and gradients may take beyond the model, about: rows and span then compute
+    the decoder layers again where needed, for one more forward a backward, and columns take fewer carriers at a time;
+    where even that does not fit, an error says what it needs. None: 1 GiB as a goal, without an error.
     """
+    model = getattr(model, "_orig_mod", model)  # a compiled model is traced as it was written
+    refuse_foreign_patches(model)
     script = Script(model, prompt_ids, answer_ids, seed, foils)
     chosen = token_sources(script.prompt) if sources is None else tuple(sources)
     groups = _groups(chosen, script, sink)
-    rule = rule_set(rules)
+    rule = rules if isinstance(rules, RuleSet) else rule_set(rules)
     copies = (8 if script.embeddings.is_cuda else 1) if chunk is None else chunk
     if copies < 1 or way not in ("auto", "span", "rows", "columns") or (weights is not None and way != "span"):
         raise RelevanceError("way is auto, span, rows or columns; weights belong to a span; chunk is at least 1.")
@@ -137,7 +143,8 @@ def trace_answer(
         cheaper = CARRIER * (1 + len(present)) < BACKWARD * script.answer
         if way == "columns" or (way == "auto" and cheaper):
             try:
-                found, used = columns(script, rules, masks, memory), "columns"
+                found = columns(script, rule.name, masks, MEMORY if memory is None else memory, memory is not None)
+                used = "columns"
                 if not _closes(found, script):
                     raise NoColumns("The carriers do not add up to the scores.", "Ask for rows.")
             except NoColumns:
@@ -145,10 +152,12 @@ def trace_answer(
                     raise
                 found = None
         if found is None and way == "span":
-            found = span(script, rule, _weights(weights, script.answer))
+            segments = in_segments(script, rule, 1, memory)
+            found = span(script, rule, _weights(weights, script.answer), segments)
         elif found is None:
-            found, used = rows(script, rule, copies), "rows"
-    return _answer(found, script, chosen, groups, present, used, rules)
+            segments = in_segments(script, rule, copies, memory)
+            found, used = rows(script, rule, copies, segments=segments), "rows"
+    return _answer(found, script, chosen, groups, present, used, rule.name)
 
 
 def _answer(

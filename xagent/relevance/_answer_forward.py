@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ._answer_head import NarrowHead, centred, expected, head_of, picked
+from ._eager import eager_inside
 from ._errors import RelevanceError
 from ._output import first_tensor
 
@@ -151,15 +152,22 @@ def _ids(values: Tensor | Sequence[int], name: str, device: torch.device) -> Ten
 
 
 @contextlib.contextmanager
-def visible_attention(model: nn.Module) -> Iterator[None]:
-    """Attention through torch's own kernel inside, where the model can switch; as before outside."""
-    was = getattr(getattr(model, "config", None), "_attn_implementation", None)
-    switch: Any = getattr(model, "set_attn_implementation", None)
-    if switch is None or was in (None, "eager", "sdpa"):
+def visible(model: nn.Module, experts: bool = False) -> Iterator[None]:
+    """Attention through torch's own kernel inside, where the model can switch, compiled parts as written; then back.
+
+    experts: also experts one by one, as carriers need them, and not in one grouped product.
+    """
+    with contextlib.ExitStack() as restore:
+        restore.enter_context(eager_inside(model))
+        for config in {id(c): c for c in _configs(model)}.values() if experts else ():
+            was = config._experts_implementation_internal
+            restore.callback(setattr, config, "_experts_implementation_internal", was)
+            config._experts_implementation_internal = "eager"
         yield
-        return
-    switch("sdpa")
-    try:
-        yield
-    finally:
-        switch(was)
+
+
+def _configs(model: nn.Module) -> Iterator[Any]:
+    for module in model.modules():
+        config: Any = getattr(module, "config", None)
+        if getattr(config, "_experts_implementation_internal", None) not in (None, "eager"):
+            yield config

@@ -84,7 +84,8 @@ class CarrierMode(TorchFunctionMode):
             raise NoColumns(f"Columns have no rule for the operation {self.name(operation)}.", "Ask for rows.")
         kwargs.pop("inplace", None)
         in_place = plain is not operation
-        used = leaves if in_place else _used(plain, args, kwargs)
+        writes = in_place or (name_of(operation)[-1] == "_" and name_of(operation)[-2:] != "__")
+        used = leaves if writes else _used(plain, args, kwargs)
         step, self._step = self._step, self._step + 1
         if self.plan is not None:
             if step >= len(self.plan) or self.plan[step][0] != name_of(operation):
@@ -94,7 +95,7 @@ class CarrierMode(TorchFunctionMode):
             if any(x in self._of_row_0 for x in used):
                 raise AnotherPath
         elif self.recorder is not None:
-            self.recorder.begin(operation, used, root=in_place)
+            self.recorder.begin(operation, used, root=writes)
         y = rule(self, plain, *args, **kwargs)
         if in_place:
             note = self.notes.get(y, "")
@@ -207,6 +208,8 @@ class CarrierMode(TorchFunctionMode):
 
     def _constant(self, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any], leaves: list[Tensor]) -> Any:
         y = operation(*args, **kwargs)
+        if operation is torch.where and len(args) == 1 and not kwargs:
+            y = self._in_rows(y, args[0].shape)
         note = next((self.origins[x] for x in leaves if x in self.origins), "")
         if operation in EMBEDDINGS:
             note = "positions"
@@ -216,6 +219,13 @@ class CarrierMode(TorchFunctionMode):
             if isinstance(x, Tensor) and not isinstance(x, nn.Parameter):
                 self.origins[x] = note
         return y
+
+    def _in_rows(self, places: tuple[Tensor, ...], shape: torch.Size) -> tuple[Tensor, ...]:
+        """The places where a condition holds, row by row: which experts get which tokens, of all rows of the batch."""
+        if len(shape) != 2 or shape[-1] % self.rows or self.rows == 1:
+            return places
+        order = torch.argsort(places[-1] // (shape[-1] // self.rows), stable=True)
+        return tuple(place[order] for place in places)
 
     def _attribute(self, operation: Callable[..., Any], args: Any) -> Any:
         y = operation(*args)

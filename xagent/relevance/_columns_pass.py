@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _columns_rules  # noqa: F401 - importing it fills the table
-from ._answer_forward import Script, visible_attention
+from ._answer_forward import Script, visible
 from ._answer_rows import Traced
 from ._columns import ENTRIES_CARRIED, CarrierMode, NoColumns, whole_activations_carried
 from ._columns_plan import AnotherPath, Plan, Recorder
@@ -17,18 +17,23 @@ GATES = {"conserving": "half", "fastest": "constant"}  # rule sets with constant
 MOST = 64  # carriers at once
 
 
-def columns(script: Script, rules: str, masks: Tensor, memory: int) -> Traced:
+def columns(script: Script, rules: str, masks: Tensor, memory: int, strict: bool = False) -> Traced:
     """One line for each answer token; parts are the groups of tokens, (T, groups).
 
-    masks: (groups, P + T) of 0 and 1. memory: bytes that the activations of one chunk of carriers may take, about.
+    masks: (groups, P + T) of 0 and 1. memory: bytes that one chunk of carriers may take; strict: refuse if even one
+    carrier takes more.
     Raises NoColumns for rules with relevance through attention, and for operations that carriers cannot follow.
     """
     if rules not in GATES:
         raise NoColumns(f'Columns exist for the rules {" and ".join(GATES)}, not for "{rules}".', "Ask for rows.")
-    with torch.no_grad(), visible_attention(script.model):
+    with torch.no_grad(), visible(script.model, experts=True):
+        rows = (memory - attention_bytes(script)) // row_bytes(script)
+        if strict and rows < 2:
+            least = (2 * row_bytes(script) + attention_bytes(script)) / 2**20
+            raise NoColumns(f"A carrier of {script.length} tokens needs about {least:.0f} MiB.", "Raise `memory`.")
         recorded, entries = _planned(script, GATES[rules])
         plan: Plan | None = recorded
-        chunk = max(1, min(MOST, memory // row_bytes(script) - 1))
+        chunk = max(1, min(MOST, rows - 1))
         masks = masks[:, : script.length - 1].to(script.embeddings)
         wanted = len(masks) + len(entries)
         collected: list[Tensor] = []
@@ -40,9 +45,7 @@ def columns(script: Script, rules: str, masks: Tensor, memory: int) -> Traced:
             try:
                 scores, lines = _forward(script, GATES[rules], part, named, plan)
             except AnotherPath:
-                if plan is None:
-                    raise NoColumns("The model takes another path every time.", "Ask for rows.") from None
-                plan = None
+                plan = _followed(script, GATES[rules]) if plan is recorded else None
                 continue
             except torch.OutOfMemoryError:
                 if chunk == 1:
@@ -73,6 +76,14 @@ def row_bytes(script: Script) -> int:
     return max(1, values * script.embeddings.element_size())
 
 
+def attention_bytes(script: Script) -> int:
+    """Bytes of one block of attention weights, and of their softmax."""
+    config = getattr(script.model, "config", None)
+    config = getattr(config, "get_text_config", lambda: config)()
+    heads = int(getattr(config, "num_attention_heads", None) or max(script.embeddings.shape[-1] // 64, 1))
+    return 2 * heads * min(256, script.length) * script.length * max(script.embeddings.element_size(), 4)
+
+
 def _forward(
     script: Script, gates: str, masks: Tensor, entries: list[str], plan: Plan | None
 ) -> tuple[Tensor, list[Tensor]]:
@@ -95,6 +106,14 @@ def _planned(script: Script, gates: str) -> tuple[Plan, list[str]]:
     mode.recorder = Recorder()
     logits, _ = _run(script, mode, carriers, 1)
     return mode.recorder.plan(logits), [name for name in ENTRIES_CARRIED if name in mode.booked]
+
+
+def _followed(script: Script, gates: str) -> Plan:
+    """The plan of the whole input, for a model whose steps depend on it (experts): one more forward."""
+    mode = CarrierMode(1, None, gates)
+    mode.recorder = Recorder()
+    logits, _ = _run(script, mode, script.embeddings.clone(), script.answer)
+    return mode.recorder.plan(logits)
 
 
 def _run(script: Script, mode: CarrierMode, carriers: Tensor, answer: int) -> tuple[Tensor, bool]:

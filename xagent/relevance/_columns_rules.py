@@ -30,10 +30,13 @@ VIEWS = (
     "view reshape view_as reshape_as flatten unflatten squeeze unsqueeze permute transpose swapaxes movedim expand "
     "expand_as repeat chunk split split_with_sizes unbind select slice narrow getitem iter"
 )
-ACTIVATIONS = "gelu silu mish tanh elu selu celu relu6 hardtanh hardswish erf square pow softplus sigmoid"
+ACTIVATIONS = (
+    "gelu silu mish tanh elu selu celu relu6 hardtanh hardswish erf square pow softplus sigmoid clamp clamp_min "
+    "clamp_max"
+)
 QUERIES = (
     "exp exp2 sqrt rsqrt reciprocal log std var cos logsumexp softmax eq ne lt le gt ge isnan isinf isfinite argmax "
-    "any all zeros_like ones_like empty_like full_like new_zeros new_ones new_empty detach"
+    "any all detach"
 )
 
 
@@ -142,8 +145,10 @@ def product(mode: CarrierMode, operation: Any, input: Any, other: Any) -> Any:
         return mode.carry(y)
     if input.dim() != other.dim() or len(input) != len(other):
         raise NoColumns("A product joins tensors whose batches differ.", "Ask for rows.")
-    gates = ("gate", "activation") if mode.gates == "constant" else ("gate",)
-    first, second = (mode.notes[x] in gates for x in (input, other))
+    first, second = (mode.notes[x] == "gate" for x in (input, other))
+    if mode.gates == "constant":
+        either = [mode.notes[x] in ("gate", "activation") for x in (input, other)]
+        first, second = either if either[0] != either[1] else (first, second)
     firsts = mode.rests(input, other) if input.shape == other.shape and input.dtype == other.dtype else []
     if firsts:
         y = torch.empty(input.shape, dtype=input.dtype)
@@ -210,6 +215,12 @@ def constant(mode: CarrierMode, operation: Any, input: Tensor, *args: Any, **kwa
     if "softmax" in getattr(operation, "__name__", ""):
         mode.origins[y] = "softmax"
     return y
+
+
+@carried("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full", of="")
+def blank(mode: CarrierMode, operation: Any, *args: Any, **kwargs: Any) -> Any:
+    """A new constant in the shape of the traced tensor, with memory of its own for every row."""
+    return operation(*args, **kwargs)
 
 
 @carried("matmul", "mm", "bmm")
@@ -347,3 +358,61 @@ def attention(
         block = (weights @ values[:, :reach]).view(groups, heads // groups, end - start, rows, width)
         y[:, :, start:end] = block.permute(3, 0, 1, 2, 4).reshape(rows, heads, end - start, width)
     return mode.carry(y)
+
+
+@carried("copy_")
+def copied(mode: CarrierMode, operation: Any, input: Tensor, other: Tensor, *args: Any) -> Any:
+    """x_i written into a part of a new tensor, which carries them from then on."""
+    if not mode.carries(other) or len(input) != len(other):
+        raise NoColumns("The model writes constants over traced values.", "Ask for rows.")
+    whole = input._base
+    if whole is not None:
+        mode.carry(whole)
+    return mode.carry(operation(input, other, *args))
+
+
+@carried("index_add")
+def scattered(mode: CarrierMode, operation: Any, input: Tensor, dim: int, index: Tensor, source: Tensor) -> Any:
+    """y_i = sum of the x_i of the experts of a token, added to zeros."""
+    per_row = max(len(input) // mode.rows, 1)
+    home = torch.arange(mode.rows, device=index.device).repeat_interleave(max(len(index) // mode.rows, 1))
+    if dim != 0 or not mode.carries(source) or len(index) != len(home) or bool((index // per_row != home).any()):
+        raise NoColumns("An operation adds the rows of the batch to each other.", "Ask for rows.")
+    if not mode.carries(input) and bool(input.any()):
+        raise NoColumns("The model adds traced values to a constant in place.", "Ask for rows.")
+    return mode.carry(operation(input, dim, index, source))
+
+
+@carried("topk")
+def largest(mode: CarrierMode, operation: Any, input: Tensor, k: int, dim: int = -1, *args: Any, **kwargs: Any) -> Any:
+    """The values that are largest in row 0, of every row."""
+    if dim % input.dim() == 0:
+        raise NoColumns("The model chooses among the rows of the batch.", "Ask for rows.")
+    index = mode.constant(operation(mode.real(input), k, dim, *args, **kwargs)[1])
+    return torch.return_types.topk((mode.carry(input.gather(dim, index)), index))
+
+
+@carried("max")
+def maximum(mode: CarrierMode, operation: Any, input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """The value that is largest in row 0 along a dimension, of every row."""
+    if not isinstance(dim, int) or dim % input.dim() == 0:
+        raise NoColumns("The model chooses among the rows of the batch.", "Ask for rows.")
+    index = mode.constant(operation(mode.real(input), dim, True)[1])
+    y, place = (x if keepdim else x.squeeze(dim) for x in (input.gather(dim, index), index))
+    return torch.return_types.max((mode.carry(y), place))
+
+
+@carried("gather")
+def gathered(mode: CarrierMode, operation: Any, input: Tensor, dim: int, index: Tensor) -> Any:
+    """The same places of every row."""
+    if dim % input.dim() == 0 or mode.carries(index) or len(index) != len(input):
+        raise NoColumns("The model gathers across the rows of the batch.", "Ask for rows.")
+    return mode.carry(operation(input, dim, index))
+
+
+@carried("masked_fill")
+def masked(mode: CarrierMode, operation: Any, input: Tensor, mask: Tensor, value: Any) -> Any:
+    """x_i where the mask is false; the value, a constant, in row 0 and its ledger carrier."""
+    if not mode.carries(input) or mode.carries(value) or mode.carries(mask):
+        raise NoColumns("Columns cannot follow masked_fill here.", "Ask for rows.")
+    return mode.carry(torch.where(mask, mode.only(value, input), input))
