@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from . import _cache
-from ._table import markdown, run
+from ._cases import Task
+from ._table import Row, markdown, overview, run
 from .methods import METHODS
 from .tasks import TASKS
 
@@ -39,11 +40,15 @@ def main() -> None:
 
         print(report([TASKS[name] for name in chosen], arguments.seed, arguments.quick))
         return
+    found: dict[str, tuple[Task, list[Row]]] = {}
     for name in chosen:
         task = TASKS[name]
         print(f"{name} trains or reads its cache", file=sys.stderr, flush=True)
         cases = task.cases(arguments.seed, arguments.quick)
-        print(markdown(task, run(task, cases, METHODS, arguments.seed), len(cases)), flush=True)
+        found[name] = task, run(task, cases, METHODS, arguments.seed)
+        print(markdown(task, found[name][1], len(cases)), flush=True)
+    if len(found) > 1:
+        print(overview(found))
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class Task:
     """id and title as in the table; cases(seed, quick) trains, or reads the cache, and attaches the truth.
 
     measure: figures of one case. summary: figures that only all cases together have. lacks: methods that the task
-    leaves out, and why.
+    leaves out, and why. headline: its figure in the overview.
     """
 
     id: str
@@ -77,6 +77,7 @@ class Task:
     measure: Callable[[Case, Tensor], dict[str, float]]
     summary: Callable[[Sequence[Case], Sequence[Tensor]], Figures] | None = None
     lacks: dict[str, str] = field(default_factory=dict)
+    headline: str = "cosine"
 
     def figures(self, cases: Sequence[Case], relevance: Sequence[Tensor]) -> Figures:
         """Mean and standard error over the cases; a figure that a case does not have is left out of its mean."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xagent.relevance import Target, Trace, Tracer
+from xagent.relevance import Target, Trace, Tracer, refine
 from xagent.trust import Undetermined, exact_shapley
 
 from ._cases import Case, judged
-from ._refine import refined
+from ._refine import PROBED, refined
 
 RATIO, OFF_MANIFOLD = 0.9, 0.3
 """Refine below this fidelity ratio, unless more probes than this lie outside the data."""
@@ -40,11 +40,16 @@ def trace_refined(case: Case, rules: str) -> Tensor:
     return refined(case.coalitions, trace(case, rules))
 
 
+def trace_averaged(case: Case, rules: str) -> Tensor:
+    """`xagent.relevance.refine` of the 16 strongest alone: mean of trace, removal and addition."""
+    return refine(trace(case, rules), case.coalitions, PROBED).relevance
+
+
 def removal(case: Case) -> Tensor:
     """The refinement with nothing before it: only for players that all can be probed."""
-    if case.players > 16:
+    if case.players > PROBED:
         raise ValueError("more players than are probed")
-    return refined(case.coalitions, torch.ones(case.players))
+    return refined(case.coalitions, torch.zeros(case.players))
 
 
 def default(case: Case, rules: str = "conserving", seed: int = 0) -> Tensor:

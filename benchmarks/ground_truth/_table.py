@@ -6,16 +6,17 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from torch import Tensor
 
-from ._cases import Case, Figures, Task, mean_and_error
-from .methods import Method
+from ._cases import Case, Figures, Task
+from .methods import METHODS, Method
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a method reached, or why it did not run. milliseconds: per case, of processor time on one thread."""
+    """What a method reached, or why it did not run. milliseconds: median and fastest case, processor time."""
 
     method: Method
     figures: Figures
@@ -46,7 +47,7 @@ def run(task: Task, cases: Sequence[Case], methods: Iterable[Method], seed: int)
             why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             rows.append(Row(method, {}, (0.0, 0.0), why=why))
             continue
-        rows.append(Row(method, task.figures(cases, relevance), mean_and_error(spent), tuple(relevance)))
+        rows.append(Row(method, task.figures(cases, relevance), (median(spent), min(spent)), tuple(relevance)))
     return rows
 
 
@@ -58,17 +59,32 @@ def markdown(task: Task, rows: Sequence[Row], cases: int) -> str:
         "",
         f"{cases} cases. Truth: {task.truth}.",
         "",
-        f"| method | {' | '.join(names)} | ms per case |",
-        f"| --- |{' ---: |' * (len(names) + 1)}",
+        f"| method | {' | '.join(names)} | ms, median | ms, fastest |",
+        f"| --- |{' ---: |' * (len(names) + 2)}",
     ]
     for row in rows:
         if row.figures:
             cells = [_cell(row.figures.get(name)) for name in names]
-            lines.append(f"| {label(row.method)} | {' | '.join(cells)} | {_cell(row.milliseconds, 2)} |")
+            lines.append(
+                f"| {label(row.method)} | {' | '.join(cells)} | {row.milliseconds[0]:.2f} | {row.milliseconds[1]:.2f} |"
+            )
     failed = [f"{label(row.method)} ({row.why[:90]})" for row in rows if not row.figures]
     if failed:
         lines += ["", "Not run: " + "; ".join(failed) + "."]
     return "\n".join(lines) + "\n"
+
+
+def overview(found: dict[str, tuple[Task, Sequence[Row]]]) -> str:
+    """One line a method, the headline figure of every task."""
+    titles = [f"{name}: {task.headline}" for name, (task, _) in found.items()]
+    lines = [f"| method | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(titles)}"]
+    for method in METHODS:
+        cells = []
+        for task, rows in found.values():
+            figures = next(row.figures for row in rows if row.method.name == method.name)
+            cells.append(_cell(figures.get(task.headline)))
+        lines.append(f"| {label(method)} | {' | '.join(cells)} |")
+    return "### Overview\n\n" + "\n".join(lines) + "\n"
 
 
 def label(method: Method) -> str:

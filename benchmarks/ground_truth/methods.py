@@ -35,10 +35,11 @@ def _ours_are() -> list[Method]:
     found = [Method(name, "ours", partial(_traced, name)) for name in rules]
     found += [
         Method("conserving, path of 8", "ours", lambda case, seed: _ours.path(case, "conserving", 8)),
-        Method("conserving + refined", "ours", lambda case, seed: _ours.trace_refined(case, "conserving"), True),
-        Method("attnlrp + refined", "ours", lambda case, seed: _ours.trace_refined(case, "attnlrp"), True),
+        Method("conserving + refine", "ours", lambda case, seed: _ours.trace_averaged(case, "conserving")),
+        Method("conserving + refine + top 4", "ours", lambda case, seed: _ours.trace_refined(case, "conserving"), True),
+        Method("attnlrp + refine + top 4", "ours", lambda case, seed: _ours.trace_refined(case, "attnlrp"), True),
         Method("conserving, refined on demand", "ours", lambda case, seed: _ours.default(case, seed=seed)),
-        Method("refinement alone", "ours", lambda case, seed: _ours.removal(case), True),
+        Method("refine + top 4, no trace", "ours", lambda case, seed: _ours.removal(case), True),
         Method("exact_shapley", "ours", lambda case, seed: _ours.enumerated(case), True),
     ]
     return found

@@ -115,7 +115,7 @@ def cases(seed: int, quick: bool) -> list[Case]:
     model = train(seed)
     embed = model.get_input_embeddings()  # type: ignore[operator]
     words, trigger, near = data(200, seed + 12_345_678)
-    chosen = torch.arange(200)[trigger >= 0][: 4 if quick else 16].tolist()
+    chosen = torch.arange(200)[trigger >= 0][: 4 if quick else 10].tolist()
     blank = []
     for i in chosen:
         ids, mask = padded(words[i : i + 1])

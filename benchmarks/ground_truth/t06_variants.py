@@ -76,7 +76,7 @@ def cases(seed: int, quick: bool, names: tuple[str, ...] = tuple(VARIANTS)) -> l
     found = []
     for name in names:
         sources = (sys.modules[__name__], t05_lookup, fixture())
-        found += explained(train(seed, name), seed, 2 if quick else 6, f"t06-{name}", *sources)
+        found += explained(train(seed, name), seed, 2 if quick else 4, f"t06-{name}", *sources)
     return found
 
 

@@ -112,7 +112,7 @@ def interventional(model: nn.Module, seed: int, rows: int = 400) -> float:
 
 def cases(seed: int, quick: bool, segments: bool = False) -> list[Case]:
     """Players are the pixels, or with `segments` the ink and the background of each cell of 4 x 4."""
-    per_model = 3 if quick else 10
+    per_model = 3 if quick else 6
     found = []
     corner = torch.arange(SIDE) // CELL
     cell = (corner[:, None] * (SIDE // CELL) + corner[None, :]).flatten()
@@ -183,7 +183,7 @@ SAMPLED = (
     "PartitionExplainer 200",
 )
 MANY = dict.fromkeys(SAMPLED, "256 players need more samples; see T7s")
-TASK = Task("T7", "digit on a background, five CNNs, by pixel", TRUTH, cases, measure, summary, MANY)
+TASK = Task("T7", "digit on a background, five CNNs, by pixel", TRUTH, cases, measure, summary, MANY, "MAE mass")
 SEGMENTS = Task(
     "T7s",
     "the same by segment (ink and background of each 4 x 4 cell)",
@@ -191,4 +191,5 @@ SEGMENTS = Task(
     lambda seed, quick: cases(seed, quick, True),
     measure,
     summary,
+    headline="MAE mass",
 )

@@ -118,4 +118,12 @@ def flagged(cases: Sequence[Case], relevance: Sequence[Tensor]) -> Figures:
     return {"flag raised": (sum(raised) / len(raised), 0.0)}
 
 
-TASK = Task("T8", "scaffolding: honest on probes only", "the flag alone, by construction", cases, measure, flagged)
+TASK = Task(
+    "T8",
+    "scaffolding: honest on probes only",
+    "the flag alone, by construction",
+    cases,
+    measure,
+    flagged,
+    headline="sensitive first",
+)
