@@ -49,8 +49,16 @@ def flow(
         seed = linear.sum()
         mode.finished = False
         seed.register_hook(mode.finish)  # type: ignore[no-untyped-call]
-        with mode:  # to notice a forward that is recomputed now
-            gradients = opened(torch.autograd.grad)(seed, list(leaves.values()), retain_graph=again, allow_unused=True)
+        try:
+            with mode:  # to notice a forward that is recomputed now
+                gradients = opened(torch.autograd.grad)(
+                    seed, list(leaves.values()), retain_graph=again, allow_unused=True
+                )
+        except CheckpointError:  # it was recomputed where the mode does not look, and without its rules
+            raise RelevanceError(
+                "The model recomputes its forward during the gradient (checkpointing), which would falsify the trace.",
+                "Switch gradient checkpointing off.",
+            ) from None
     else:
         mode.books.post(mode.origin(first_tensor(output)), linear.reshape(mode.books.batch))
     for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
