@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -74,7 +74,7 @@ def markdown(task: Task, rows: Sequence[Row], cases: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def overview(found: dict[str, tuple[Task, Sequence[Row]]]) -> str:
+def overview(found: Mapping[str, tuple[Task, Sequence[Row]]]) -> str:
     """One line a method, the headline figure of every task."""
     titles = [f"{name}: {task.headline}" for name, (task, _) in found.items()]
     lines = [f"| method | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(titles)}"]
