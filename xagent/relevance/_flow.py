@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import CheckpointError
 
+from ._errors import RelevanceError
 from ._kinds import opened
 from ._ledger import Books
 from ._mode import TraceMode
