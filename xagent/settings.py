@@ -18,7 +18,9 @@ class Settings(BaseSettings):
     """What a run may be told.
 
     seed: of every random choice. device: where the model runs. rules: name of the relevance rule set. methods: names of
-    the methods that give a second opinion, chosen by cost when empty. allow_mismatch: go on with a model file that is
+    the methods that give a second opinion, chosen by cost when empty. cache: folder that keeps what was computed of a
+    reference population, so that the next case of the same model need not; whoever can write there can change what
+    reports say. allow_mismatch: go on with a model file that is
     not the recorded one, and say so in the report. allow_outside: let paths of a case leave its folder.
     """
 
@@ -28,6 +30,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     rules: str = "conserving"
     methods: tuple[str, ...] = ()
+    cache: Path | None = None
     allow_mismatch: bool = False
     allow_outside: bool = False
 

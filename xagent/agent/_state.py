@@ -66,5 +66,6 @@ class Deps:
             seed=self.settings.seed,
             rules=self.settings.rules,
             methods=self.settings.methods,
+            cache=self.settings.cache,
             found=found,
         )

@@ -135,6 +135,11 @@ class Population(Frozen):
     """What the rows are, in words: it is printed wherever a value is compared with them."""
     sha256: Sha256 | None = None
     period: ShortText | None = None
+    label: ShortText | None = None
+    """Where the true outcomes stand: a column, a key of every line, or an array of the npz file. A class name, or a
+    number for a regression; empty where nobody knows it. None: no outcomes are supplied."""
+    used_in_training: bool | None = None
+    """Whether the model was fitted on these rows, which makes it look better on them than on new ones."""
 
 
 class Window(Frozen):
@@ -189,6 +194,13 @@ class Case(Frozen):
     @property
     def decided_at(self) -> datetime:
         return self.prediction.decided_at
+
+    @model_validator(mode="after")
+    def _label_is_no_input(self) -> Case:
+        label = self.reference.label if self.reference is not None else None
+        if label is not None and isinstance(self.input, TabularInput) and label in self.input.values:
+            raise ValueError(f"reference.label {label!r} is an input of the model, not its outcome")
+        return self
 
     @model_validator(mode="after")
     def _prediction_fits_model(self) -> Case:

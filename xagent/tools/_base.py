@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -29,7 +30,7 @@ class NotApplicable(Exception):  # noqa: N818 - it is an answer, not an error
 @dataclass(frozen=True)
 class Context:
     """What a tool may use. found: artifacts of tools that ran before it, by name. methods: names of the second opinions
-    that were asked for, none for those that the cost allows."""
+    that were asked for, none for those that the cost allows. cache: folder for what is computed of a reference once."""
 
     case: Case
     card: SystemCard
@@ -37,6 +38,7 @@ class Context:
     seed: int = 0
     rules: str = "conserving"
     methods: tuple[str, ...] = ()
+    cache: Path | None = None
     found: Mapping[str, Artifact] = field(default_factory=dict)
 
 
