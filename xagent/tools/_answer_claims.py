@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST_WORDS = 20
 """Words of the answer whose strongest source is a claim, from the first on."""
+CARRIES = 0.25
+"""Share of a word's weight below which no single source is said to carry it."""
 
 
 def answer_claims(data: AnswerRelevance, ctx: Context) -> Iterator[Claim]:
@@ -52,11 +54,11 @@ def answer_claims(data: AnswerRelevance, ctx: Context) -> Iterator[Claim]:
 
 
 def _carried(claim: Any, key: str, data: AnswerRelevance, word: str, places: Sequence[int]) -> Iterator[Claim]:
-    """The source that speaks for a word more than any other does; nothing where none speaks for it."""
+    """The source that speaks for a word more than any other does; nothing where none has a fair part of its weight."""
     effects = [math.fsum(data.matrix[t][i] for t in places) for i in range(len(data.sources))]
     total = math.fsum(abs(effect) for effect in effects)
     best = max(range(len(effects)), key=lambda i: (effects[i], -i))
-    if effects[best] <= total * 1e-9:
+    if total <= 0 or effects[best] < CARRIES * total:
         return
     source = data.sources[best]
     own: dict[str, Any] = {"feature": source.feature}
