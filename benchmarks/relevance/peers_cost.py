@@ -8,6 +8,7 @@ multiples of what the plain forward and gradient held; one run under the profile
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from peers_methods import Attribution, Listed, fitting, kernel, kernel_evaluatio
 from peers_models import Model, mlp
 from peers_question import Question
 
+SHORTEST = 0.05
 LEFT_OUT = ("random", "captum ShapleyValueSampling (25)")  # the latter takes thousands of forwards with gradient
 SHORT = 64
 """Evaluations of the coalition explainers on a large model; their time is scaled to the full number."""
@@ -76,7 +78,8 @@ def measured(model: Model, methods: Sequence[Listed], rounds: int) -> dict[str, 
         figures[name].ratios = [x / statistics.median(plain.ratios) for x in figures[name].ratios]
     held = peak_bytes(lambda: gradient(q))
     for name, run in runs.items():
-        figures[name].memory = 0 if name.startswith("shap ") else peak_bytes(run)  # theirs is that of one chunk of rows
+        if not (name.startswith("shap ") or (name in slow and model.large)):  # those hold one chunk of rows at a time
+            figures[name].memory = peak_bytes(run)
     return {"forward and gradient": Figures([1.0], held), **figures}
 
 
@@ -91,9 +94,16 @@ def _shortened(method: Listed, model: Model) -> tuple[Callable[[Question], Attri
 
 
 def _seconds(run: Callable[[], Any]) -> float:
-    begun = time.process_time()
-    run()
-    return max(time.process_time() - begun, 1e-9)
+    """Process time of one run; of short ones the mean over a twentieth of a second. Garbage is collected before."""
+    gc.collect()
+    gc.disable()
+    times, begun = 0, time.process_time()
+    while not times or time.process_time() - begun < SHORTEST:
+        run()
+        times += 1
+    seconds = (time.process_time() - begun) / times
+    gc.enable()
+    return seconds
 
 
 def peak_bytes(run: Callable[[], Any]) -> int:
