@@ -15,7 +15,7 @@ from . import (  # noqa: F401 - importing them fills the table
 from ._answer import Answer, trace_answer
 from ._answer_closure import Closure
 from ._answer_record import Record, record_answer, recorded
-from ._answer_sources import Passage, Source, chunks, sentences, sources_from, token_sources, turns
+from ._answer_sources import Passage, Source, chunks, sentences, sources_from, token_sources, tools, turns
 from ._columns import NoColumns
 from ._errors import RelevanceError
 from ._ledger import Ledger
@@ -52,6 +52,7 @@ __all__ = [
     "sentences",
     "sources_from",
     "token_sources",
+    "tools",
     "trace_answer",
     "turns",
 ]

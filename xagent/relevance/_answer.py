@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ._answer_closure import Closure, close
+from ._answer_closure import Closure, close, weights_of
 from ._answer_fit import MEMORY, in_segments
 from ._answer_forward import Script, Seed
 from ._answer_rows import Traced, rows, span
@@ -64,7 +64,7 @@ class Answer:
 
     def span(self, weights: Tensor | Sequence[float] | None = None) -> Answer:
         """The weighted sum of all lines (all ones by default), as one line; no further pass."""
-        w = _weights(weights, len(self.matrix))
+        w = weights_of(weights, len(self.matrix))
         account = {field.name: w @ getattr(self.ledger, field.name) for field in fields(Ledger)}
         account = {name: value.view(1) for name, value in account.items() if name not in ("total", "score", "gap")}
         summed = {name: (w @ getattr(self, name)).view(1) for name in ("sink", "other", "own")}
@@ -84,7 +84,7 @@ class Answer:
         prompt = self.tokens.shape[1] - count
         rest = self.ledger.score - self.ledger.inputs  # what the ledger holds, and the gap
         given = torch.cat([self.tokens[:, :prompt], rest[:, None]], 1)
-        w = _weights(weights, count)
+        w = weights_of(weights, count)
         handed, kept, through = close(self.tokens[:, prompt:], given, self.scores, w, floor)
         by_group = torch.zeros(len(self.sources) + 3, dtype=torch.float64)
         by_group.index_add_(0, self.groups[:prompt], handed[:-1])
@@ -153,7 +153,7 @@ def trace_answer(
                 found = None
         if found is None and way == "span":
             segments = in_segments(script, rule, 1, memory)
-            found = span(script, rule, _weights(weights, script.answer), segments)
+            found = span(script, rule, weights_of(weights, script.answer), segments)
         elif found is None:
             segments = in_segments(script, rule, copies, memory)
             found, used = rows(script, rule, copies, segments=segments), "rows"
@@ -208,10 +208,3 @@ def _groups(sources: tuple[Source, ...], script: Script, sink: int) -> Tensor:
             groups[position] = i
     groups[: min(max(sink, 0), script.prompt)] = count
     return groups
-
-
-def _weights(weights: Tensor | Sequence[float] | None, count: int) -> Tensor:
-    w = torch.ones(count) if weights is None else torch.as_tensor(weights)
-    if w.shape != (count,) or not bool(torch.isfinite(w).all()):
-        raise RelevanceError(f"weights must be {count} finite numbers, one for each answer token.")
-    return w.detach().cpu().double()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from ._errors import RelevanceError
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,11 @@ def close(own: Tensor, given: Tensor, scores: Tensor, weights: Tensor, floor: fl
     u = torch.linalg.solve_triangular(matrix, asked[:, None], upper=True)[:, 0]
     absorbed = u @ own
     return u @ given, torch.where(good, torch.zeros_like(absorbed), absorbed), torch.where(good, u * scores, absorbed)
+
+
+def weights_of(weights: Tensor | Sequence[float] | None, count: int) -> Tensor:
+    """(count,) float64, ones by default."""
+    w = torch.ones(count) if weights is None else torch.as_tensor(weights)
+    if w.shape != (count,) or not bool(torch.isfinite(w).all()):
+        raise RelevanceError(f"weights must be {count} finite numbers, one for each answer token.")
+    return w.detach().cpu().double()

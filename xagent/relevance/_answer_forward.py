@@ -42,6 +42,7 @@ class Script:
             raise RelevanceError("The model is in training mode.", "Call model.eval() first.")
         if seed not in SEEDS or (seed == "contrast") != (foils is not None):
             raise RelevanceError(f'The seed "{seed}" does not fit.', f"Known: {', '.join(SEEDS)}; foils for contrast.")
+        refuse_encoders(model)
         self.model, self.seed = model, seed
         embed = getattr(model, "get_input_embeddings", lambda: None)()
         if embed is None:
@@ -141,6 +142,15 @@ class Script:
             foil = self.foils[first:last].view(1, -1, 1).expand(len(logits), -1, 1)
             return own - logits.gather(2, foil)[..., 0]
         return own
+
+
+def refuse_encoders(model: nn.Module) -> None:
+    """Raise RelevanceError for a model whose answer does not stand behind its prompt in one sequence."""
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        raise RelevanceError(
+            "The model has an encoder and a decoder; whole answers are explained for decoder-only models.",
+            "Trace one answer token at a time: Tracer.trace of inputs_embeds with decoder_input_ids.",
+        )
 
 
 def _ids(values: Tensor | Sequence[int], name: str, device: torch.device) -> Tensor:

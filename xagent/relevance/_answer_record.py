@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ._answer import Answer, trace_answer
-from ._answer_sources import Passage, Source, chunks, sentences, sources_from, turns
+from ._answer_forward import refuse_encoders
+from ._answer_sources import Passage, Source, chunks, sentences, sources_from, tools, turns
 from ._errors import RelevanceError
 
 Messages = Sequence[Mapping[str, Any]]
@@ -38,24 +39,30 @@ class Record:
     def sources(
         self, by: str | Sequence[str] | Mapping[str, str] | Sequence[Passage] = "sentences"
     ) -> tuple[Source, ...]:
-        """Sources of the prompt: by "tokens", "sentences" or "turns", or the chunks of text, or passages as given.
+        """Sources of the prompt: by "tokens", "sentences", "turns" or "tools" (the outputs of tools in a chat), or the
+        chunks of text (a list, or by name: the documents of a retrieval prompt), or passages as given.
 
         In a chat, sentences are those of the messages; what the template adds belongs to no source.
         """
         if by == "tokens":
-            places = [Passage(f"token.{i + 1}", a, b) for i, (a, b) in enumerate(self.prompt_offsets)]
-            return tuple(Source(p.name, (i,), self.prompt[p.start : p.end]) for i, p in enumerate(places))
+            places = enumerate(self.prompt_offsets)
+            return tuple(Source(f"token.{i + 1}", (i,), self.prompt[a:b], a, b) for i, (a, b) in places)
         return sources_from(self._passages(by), self.prompt_offsets, self.prompt)
 
     def _passages(self, by: Any) -> tuple[Passage, ...]:
-        if by == "turns":
-            return turns(self.prompt, self.messages)
+        if by in ("turns", "tools"):
+            found = (turns if by == "turns" else tools)(self.prompt, self.messages)
+            if not found:
+                raise RelevanceError(f"The record has no {by}.", 'Record a chat, or say "sentences".')
+            return found
         if by == "sentences":
             within = turns(self.prompt, self.messages) or (Passage("", 0, len(self.prompt)),)
-            found = [s for p in within for s in sentences(self.prompt, p.start, p.end)]
-            return tuple(Passage(f"sentence.{i + 1}", s.start, s.end) for i, s in enumerate(found))
+            parts = [s for p in within for s in sentences(self.prompt, p.start, p.end)]
+            return tuple(Passage(f"sentence.{i + 1}", s.start, s.end) for i, s in enumerate(parts))
         if isinstance(by, str):
-            raise RelevanceError(f'There are no sources by "{by}".', "Say tokens, sentences or turns, or list chunks.")
+            raise RelevanceError(
+                f'There are no sources by "{by}".', "Say tokens, sentences, turns or tools, or list chunks."
+            )
         if not isinstance(by, Mapping) and all(isinstance(x, Passage) for x in by):
             return tuple(by)
         return chunks(self.prompt, by)
@@ -79,9 +86,13 @@ def record_answer(
     """Let `model.generate` answer a prompt or a chat, greedily, or sampled where a seed is given.
 
     tokenizer: a fast Hugging Face tokenizer. template: further arguments of its chat template (tools, documents).
-    generation: further arguments of `generate` (temperature, top_p, stop_strings). The process's own random state is
-    left as it is. Raises RelevanceError for a tokenizer without offsets and for an empty answer.
+    generation: further arguments of `generate` (temperature, top_p, stop_strings). A token that ends the answer is a
+    part of it. The process's own random state is left as it is. Raises RelevanceError for a tokenizer without offsets
+    or chat template, a model that cannot generate or has an encoder, and an empty answer.
     """
+    refuse_encoders(model)
+    if getattr(model, "generate", None) is None:
+        raise RelevanceError("The model cannot generate.", "Record its answer: recorded(tokenizer, prompt, answer).")
     if (prompt is None) == (messages is None):
         raise RelevanceError("Give either a prompt or messages.")
     text = prompt if prompt is not None else templated(tokenizer, messages or (), template)
@@ -90,6 +101,8 @@ def record_answer(
     if not ids.numel():
         raise RelevanceError("The prompt is empty.")
     options = {"max_new_tokens": max_new_tokens, "do_sample": seed is not None, **generation}
+    if "stop_strings" in options:
+        options.setdefault("tokenizer", tokenizer)
     with torch.no_grad(), _seeded(seed, ids.device):
         whole = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **options)
     answer_ids = whole[0, ids.shape[1] :].cpu()
@@ -124,7 +137,16 @@ def recorded(
 def templated(tokenizer: Any, messages: Messages, template: Mapping[str, Any] | None = None) -> str:
     """The text that the tokenizer's chat template makes of the messages, ready for the model's turn."""
     options = {"add_generation_prompt": True, **(template or {})}
-    return str(tokenizer.apply_chat_template(list(messages), tokenize=False, **options))
+    if not (getattr(tokenizer, "chat_template", None) or options.get("chat_template")):
+        raise RelevanceError(
+            "The tokenizer has no chat template.", 'Give template={"chat_template": ...}, or a plain prompt.'
+        )
+    try:
+        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, **options))
+    except Exception as error:  # templates refuse messages in their own words (jinja2's, or a KeyError)
+        raise RelevanceError(
+            f"The chat template refuses these messages: {error}", "Check roles, their order, and the parts."
+        ) from error
 
 
 def decoded(tokenizer: Any, ids: Sequence[int]) -> tuple[str, list[tuple[int, int]]]:

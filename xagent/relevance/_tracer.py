@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,10 @@ from ._table import rule_set
 from ._target import Target
 from ._trace import Trace, joined, without
 from ._watch import Watch, frozen, substituted
+
+if TYPE_CHECKING:
+    from ._answer import Answer
+    from ._answer_closure import Closure
 
 __all__ = ["Trace", "Tracer", "first_tensor", "frozen"]
 
@@ -97,6 +101,26 @@ class Tracer:
         """
         with parts_of(self.model):
             return self._asked(inputs, of, target, baseline, layers, heads, neurons, experts)
+
+    def matrix(self, prompt: Any, answer: Any = None, sources: Any = None, **options: Any) -> Answer:
+        """Explain every token of a language model's answer by the sources of its prompt: by rows or columns.
+
+        prompt, answer: token ids, (P,) and (T,); or one `Record`, which knows both. sources: a list of `Source`, every
+        token by default; of a record also "tokens", "sentences" (its default), "turns", "tools" or chunks of text.
+        options: the keyword arguments of `trace_answer` (way, weights, seed, foils, sink, chunk, memory).
+        """
+        from ._answer_face import matrix
+
+        return matrix(self, prompt, answer, sources, **options)
+
+    def closure(self, matrix: Any, weights: Any = None, floor: float = 1e-3) -> Closure:
+        """Hand what generated tokens absorbed back to the prompt: one triangular solve (see `Answer.closure`).
+
+        matrix: an `Answer` made by rows, or its tokens, (T, P + T). weights: (T,) which answer tokens are asked about.
+        """
+        from ._answer_face import closure
+
+        return closure(matrix, weights, floor)
 
     def _asked(
         self, inputs: Any, of: Any, target: Target | None, baseline: Mapping[str, Tensor] | None, *inside: bool
