@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,12 +19,16 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from xagent.relevance import (
     Passage,
     RelevanceError,
+    Source,
+    Tracer,
     chunks,
     record_answer,
     recorded,
     sentences,
     sources_from,
     token_sources,
+    tools,
+    trace_answer,
     turns,
 )
 
@@ -157,3 +162,177 @@ def test_wrong_sources_are_named() -> None:
         record.sources("paragraphs")
     with pytest.raises(RelevanceError, match="either"):
         record_answer(model(), tokenizer())
+
+
+TOOLED: list[dict[str, Any]] = [
+    {"role": "user", "content": "which animals"},
+    {"role": "assistant", "content": None, "tool_calls": [{"id": "7", "function": {"name": "zoo", "arguments": {}}}]},
+    {"role": "tool", "tool_call_id": "7", "content": "owl cat"},
+    {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "and"},
+            {"type": "tool_result", "tool_use_id": "7", "content": [{"type": "text", "text": "fox"}]},
+            {"type": "image", "url": "none"},
+        ],
+    },
+    {"role": "function", "name": "farm", "content": {"pigs": 2}},
+]
+
+
+def test_outputs_of_tools_are_sources_of_their_own() -> None:
+    text = '[which animals] [owl cat] [and fox] [{"pigs": 2}]'
+    found = tools(text, TOOLED)
+    assert [p.name for p in found] == ["tool.1.zoo", "tool.2.zoo", "tool.3.farm"]
+    assert texts(text, found) == ["owl cat", "fox", '{"pigs": 2}']
+    assert texts(text, turns(text, TOOLED)) == ["which animals", "owl cat", "and fox", '{"pigs": 2}']
+    with pytest.raises(RelevanceError, match=r"turn\.3\.tool"):
+        tools("[which animals] [and fox]", TOOLED)
+
+
+def test_a_tools_output_gets_the_relevance_of_what_it_said() -> None:
+    messages = [{"role": "user", "content": "blue fox"}, {"role": "tool", "name": "zoo", "content": "amber owl"}]
+    record = record_answer(model(), tokenizer(), messages=messages, max_new_tokens=1, template={"chat_template": CHAT})
+    answer = Tracer(model()).matrix(record, sources="tools")
+    assert record.answer == "owl"
+    assert [(s.name, s.text, s.start, s.end) for s in answer.sources] == [("tool.1.zoo", "amber owl", 17, 26)]
+    assert float(answer.matrix[0, 0]) > 0.5 * float(answer.scores[0])
+    with pytest.raises(RelevanceError, match="no tools"):
+        record_answer(model(), tokenizer(), "<s> blue fox ? blue", max_new_tokens=1).sources("tools")
+
+
+@pytest.mark.parametrize(
+    ("second", "message"), [((2, 4), "lies within"), ((4, 9), "overlaps"), ((0, 6), "lies within"), ((5, 4), "no char")]
+)
+def test_sources_that_share_characters_are_refused(second: tuple[int, int], message: str) -> None:
+    with pytest.raises(RelevanceError, match=message):
+        sources_from([Passage("one", 0, 6), Passage("two", *second)], [(0, 3), (3, 6), (6, 9)], "abcdefghi")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 14), min_size=1, max_size=5, unique=True), st.integers(0, 3))
+def test_every_token_is_in_exactly_one_place(positions: list[int], sink: int) -> None:
+    record = recorded(tokenizer(), PLANTED["prompts"][0]["prompt"], "cat ?")
+    positions = sorted(p for p in positions if p < len(record.prompt_ids))
+    sources = [Source(str(p), (p,)) for p in positions]
+    answer = Tracer(model()).matrix(record, sources=sources, way="rows", sink=sink)
+    assert answer.tokens is not None
+    named = [p for p in positions if p >= sink]
+    prompt = len(record.prompt_ids)
+    rest = [p for p in range(prompt) if p not in named and p >= sink]
+    torch.testing.assert_close(answer.sink, answer.tokens[:, :sink].sum(1))
+    torch.testing.assert_close(answer.other, answer.tokens[:, rest].sum(1))
+    torch.testing.assert_close(answer.own, answer.tokens[:, prompt:].sum(1))
+    for i, p in enumerate(positions):
+        assert float(answer.matrix[0, i]) == (float(answer.tokens[0, p]) if p in named else 0.0)
+
+
+def test_the_tracers_names_for_answers() -> None:
+    record = recorded(tokenizer(), PLANTED["prompts"][0]["prompt"], PLANTED["prompts"][0]["continued"])
+    tracer = Tracer(model(), rules="fastest")
+    one = tracer.matrix(record, way="rows", seed="centred")
+    other = tracer.matrix(record.prompt_ids, record.answer_ids, record.sources(), way="rows", seed="centred")
+    torch.testing.assert_close(one.matrix, other.matrix)
+    assert one.rules == "fastest"
+    assert one.tokens is not None
+    whole, bare = tracer.closure(one), tracer.closure(one.tokens)
+    assert float(whole.tokens.sum() + whole.ledger + whole.kept.sum()) == pytest.approx(whole.score)
+    torch.testing.assert_close(bare.tokens, whole.tokens, rtol=1e-3, atol=1e-3)  # this model has next to no ledger
+    for wrong in ({"answer": "cat"}, {"sources": "turns"}):
+        with pytest.raises(RelevanceError, match="record"):
+            tracer.matrix(record.prompt_ids, **{"answer": record.answer_ids, **wrong})
+    with pytest.raises(RelevanceError, match="closure"):
+        tracer.closure(torch.ones(3, 2))
+
+
+def test_what_cannot_be_recorded_is_named() -> None:
+    class Encoder(torch.nn.Module):
+        config = SimpleNamespace(is_encoder_decoder=True)
+
+    with pytest.raises(RelevanceError, match="no chat template"):
+        record_answer(model(), tokenizer(), messages=[{"role": "user", "content": "hi"}])
+    strict = "{% for m in messages %}{{ raise_exception('roles must alternate') }}{% endfor %}"
+    with pytest.raises(RelevanceError, match="roles must alternate"):
+        record_answer(
+            model(), tokenizer(), messages=[{"role": "user", "content": "hi"}], template={"chat_template": strict}
+        )
+    with pytest.raises(RelevanceError, match="encoder"):
+        record_answer(Encoder().eval(), tokenizer(), "hi")
+    with pytest.raises(RelevanceError, match="encoder"):
+        trace_answer(Encoder().eval(), [1], [2])
+    with pytest.raises(RelevanceError, match="cannot generate"):
+        record_answer(torch.nn.Linear(1, 1), tokenizer(), "hi")
+
+
+def test_generation_ends_at_its_stop_token() -> None:
+    planted = PLANTED["prompts"][0]
+    stop = tokenizer().convert_tokens_to_ids(planted["answer"])
+    ended = record_answer(model(), tokenizer(), planted["prompt"], max_new_tokens=6, eos_token_id=stop)
+    assert ended.answer == planted["answer"]  # what ends an answer is a part of it
+    assert ended.answer_ids.tolist() == [stop]
+
+
+def test_stop_strings_come_with_the_tokenizer_that_generate_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def generate(input_ids: torch.Tensor, **options: Any) -> torch.Tensor:
+        asked.update(options)
+        return torch.cat([input_ids, input_ids[:, -1:]], 1)
+
+    monkeypatch.setattr(model(), "generate", generate)
+    record_answer(model(), tokenizer(), PLANTED["prompts"][0]["prompt"], stop_strings=["cat"])
+    assert asked["tokenizer"] is tokenizer()
+
+
+class Chain(torch.nn.Module):
+    """Every token is read off tokens that the test names: position i sees `sees[i]`, in the given shares."""
+
+    def __init__(self, sees: dict[int, dict[int, float]], length: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(5)
+        self.table = torch.nn.Embedding(20, 8, _weight=torch.rand(20, 8, generator=generator) + 0.1)
+        self.attention = torch.zeros(length, length)
+        for i, shares in sees.items():
+            for j, share in shares.items():
+                self.attention[i, j] = share
+
+    def get_input_embeddings(self) -> Any:
+        return self.table
+
+    def forward(self, inputs_embeds: torch.Tensor) -> torch.Tensor:
+        seen = self.attention[: inputs_embeds.shape[1], : inputs_embeds.shape[1]]
+        logits: torch.Tensor = (seen @ inputs_embeds) @ self.table.weight.T
+        return logits
+
+
+def test_closure_follows_a_planted_chain_of_thought() -> None:
+    """Prompt 0-4; thought 5 reads prompt 1, thought 6 reads 5 and prompt 3, the answer reads thought 6 alone."""
+    chain = Chain({4: {1: 1.0}, 5: {5: 0.75, 3: 0.25}, 6: {6: 1.0}}, 8).eval()
+    answer = trace_answer(chain, [1, 2, 3, 4, 5], [6, 7, 8], way="rows", sink=0)
+    assert answer.tokens is not None
+    last = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    own = answer.tokens[2]
+    assert own.nonzero().flatten().tolist() == [6]  # without closure nothing of it is in the prompt
+    closure = answer.closure(last)
+    assert closure.tokens.nonzero().flatten().tolist() == [1, 3]
+    share = float(answer.tokens[1, 3] / answer.scores[1])  # of the middle thought, what comes from the prompt directly
+    expected = torch.tensor([0, 1 - share, 0, share, 0], dtype=torch.float64) * float(answer.scores[2])
+    torch.testing.assert_close(closure.tokens, expected, rtol=1e-5, atol=1e-6)
+    assert float(closure.tokens.sum()) == pytest.approx(closure.score)
+    assert not bool(closure.kept.any())
+
+
+def test_closure_brings_the_third_value_back_to_its_pair() -> None:
+    """The trained model: after two values and two questions of its own, the last value still comes from the prompt."""
+    hits = 0
+    for planted in PLANTED["prompts"][:8]:
+        record = recorded(tokenizer(), planted["prompt"], planted["continued"])
+        answer = record.explain(model(), by=planted["chunks"], way="rows", seed="centred")
+        last = torch.zeros(7, dtype=torch.float64)
+        last[6] = 1
+        closure = answer.closure(last)
+        total = float(closure.tokens.sum() + closure.ledger + closure.kept.sum())
+        assert total == pytest.approx(float(answer.scores[6]), rel=1e-9)
+        assert closure.sink + closure.other + float(closure.sources.sum()) == pytest.approx(float(closure.tokens.sum()))
+        hits += int(closure.sources.argmax()) == planted["sources"][2]
+    assert hits >= 7
