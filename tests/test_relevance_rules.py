@@ -277,7 +277,10 @@ def test_targets_that_do_not_fit_are_named(target: Target, says: str) -> None:
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("mask", ["none", "additive", "forbidding", "a row of nothing"])
 @pytest.mark.parametrize("shared", [False, True])
-def test_the_share_of_the_values_is_torchs_own(causal: bool, mask: str, shared: bool, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("read", ["everywhere", "at two places"])
+def test_the_share_of_the_values_is_torchs_own(
+    causal: bool, mask: str, shared: bool, read: str, monkeypatch: Any
+) -> None:
     """Attention weights computed again in blocks give torch's gradient of the values."""
     monkeypatch.setattr(_backward, "BLOCK", 2 * 4 * 70)  # several blocks
     if causal and mask != "none":
@@ -293,6 +296,8 @@ def test_the_share_of_the_values_is_torchs_own(causal: bool, mask: str, shared: 
         given["attn_mask"][:, :, 3] = mask == "forbidding"
     expected = v.clone().requires_grad_()
     weight = values(2, 4, queries, 3, seed=5)
+    if read != "everywhere":
+        weight[:, :, 2:-1] = 0
     (F.scaled_dot_product_attention(q, k, expected, **given) * weight).sum().backward()
 
     def forward(i: dict[str, Tensor]) -> Tensor:

@@ -45,7 +45,7 @@ def _unfuse(model: nn.Module, restore: contextlib.ExitStack) -> None:
     """
     seen: set[int] = set()
     for module in modules(model).values():
-        config: Any = getattr(module, "config", None)
+        config: Any = vars(module).get("config")  # asking the module costs more than a small layer
         was = getattr(config, "_attn_implementation_internal", None)
         if id(config) in seen or was in _TRACED or not isinstance(was, str):
             continue

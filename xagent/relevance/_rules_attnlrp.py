@@ -41,8 +41,7 @@ def attention(
     entered = [x.view_as(x) if carries(x) else x for x in operands]
     scaled = [step.scaled(x, share) if carries(x) else x for x, share in zip(entered, shares, strict=True)]
     y = step.operation(*scaled, *args, **kwargs)
-    step.book(y, y.detach(), "softmax")
-    for x in entered:
-        if carries(x):
-            step.book(x, x.detach(), "softmax", sign=-1)
+    for sign, tensors in ((1.0, [y]), (-1.0, [x for x in entered if carries(x)])):
+        for x in tensors:
+            step.account(x, "softmax", sign)
     return y

@@ -167,8 +167,18 @@ class Step:
         outputs = [t for t in tree_leaves(y) if carries(t)]
         for sign, tensors in ((1.0, outputs), (-1.0, handles if outputs else [])):
             for tensor in tensors:
-                self.book(tensor, tensor.detach().clone(), entry, sign)
+                self.account(tensor, entry, sign)
         return y
+
+    def account(self, x: Tensor, entry: str, sign: float) -> None:
+        """Book `sign` times the relevance at x, as it is now; copied only if the model overwrites it."""
+        cell, mode = self.mode.watched(x), self.mode
+
+        def settle(gradient: Tensor) -> None:
+            with quiet():
+                mode.books.entries.setdefault(entry, []).append(mode.books.inner(gradient, cell[0]) * sign)
+
+        x.register_hook(settle)  # type: ignore[no-untyped-call]
 
     def unhandled(self) -> Any:
         """No rule fits: torch's own gradient, named in the audit, its residual booked as unhandled. Never guessed."""
