@@ -141,10 +141,10 @@ def hits(relevance: Tensor, planted: frozenset[int]) -> float:
 
 
 def gap(case: Case, relevance: Tensor) -> float:
-    """|sum - (f(x) - f(b))| / |f(x) - f(b)|."""
+    """|sum - (f(x) - f(b))| / sum |truth|: the score itself may not change at all where evidence cancels."""
     ends = case.coalitions(torch.tensor([[True], [False]]).expand(2, case.players)).double()
     change = float(ends[0] - ends[1])
-    return abs(float(relevance.sum()) - change) / max(abs(change), 1e-9)
+    return abs(float(relevance.sum()) - change) / max(float(case.truth.abs().sum()), 1e-9)
 
 
 def usual(case: Case, relevance: Tensor) -> dict[str, float]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +21,8 @@ from transformers import (
 
 from . import t05_lookup
 from ._cache import trained
-from ._cases import Case, Task
+from ._cases import Case, Task, cosine
+from ._ours import trace
 from .t05_lookup import explained, fixture, learn, size
 
 
@@ -82,19 +85,11 @@ def cases(seed: int, quick: bool, names: tuple[str, ...] = tuple(VARIANTS)) -> l
 
 def half_precision(seed: int, rules: str = "conserving") -> list[float]:
     """Cosine of the trace in bfloat16 with the trace in float32, for prompts of T5's model."""
-    from dataclasses import replace
-
-    from ._cases import cosine
-    from ._ours import trace
-
     found = []
     for case in t05_lookup.cases(seed, True):
-        exact = trace(case, rules)
-        half = replace(
-            case, score=case.score.to(torch.bfloat16), x=case.x.bfloat16(), baseline=case.baseline.bfloat16()
-        )
-        found.append(cosine(trace(half, rules), exact))
-        case.score.float()
+        score = copy.deepcopy(case.score).to(torch.bfloat16)
+        half = replace(case, score=score, x=case.x.bfloat16(), baseline=case.baseline.bfloat16())
+        found.append(cosine(trace(half, rules), trace(case, rules)))
     return found
 
 
