@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from xagent.errors import ConfigurationFault
@@ -14,13 +14,27 @@ MOST_PASSES = 2
 """How often `assess` may ask for more evidence in one run."""
 
 
+class TrustSettings(BaseModel):
+    """How far an explanation is tested.
+
+    levels: file of thresholds, as `xagent calibrate` writes it for a model. order: also test the order of removal.
+    exact: players up to which all coalitions are tried.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    levels: Path | None = None
+    order: bool = False
+    exact: int = Field(default=12, ge=0, le=12)
+
+
 class Settings(BaseSettings):
     """What a run may be told.
 
     seed: of every random choice. device: where the model runs. rules: name of the relevance rule set. methods: names of
     the methods that give a second opinion, chosen by cost when empty. cache: folder that keeps what was computed of a
     reference population, so that the next case of the same model need not; whoever can write there can change what
-    reports say. allow_mismatch: go on with a model file that is
+    reports say. trust: see `TrustSettings`. allow_mismatch: go on with a model file that is
     not the recorded one, and say so in the report. allow_outside: let paths of a case leave its folder.
     """
 
@@ -31,6 +45,7 @@ class Settings(BaseSettings):
     rules: str = "conserving"
     methods: tuple[str, ...] = ()
     cache: Path | None = None
+    trust: TrustSettings = TrustSettings()
     allow_mismatch: bool = False
     allow_outside: bool = False
 

@@ -67,5 +67,9 @@ class Deps:
             rules=self.settings.rules,
             methods=self.settings.methods,
             cache=self.settings.cache,
+            levels=self.settings.trust.levels,
+            order=self.settings.trust.order,
+            exact=self.settings.trust.exact,
+            progress=self.progress,
             found=found,
         )

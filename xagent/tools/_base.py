@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -30,7 +30,9 @@ class NotApplicable(Exception):  # noqa: N818 - it is an answer, not an error
 @dataclass(frozen=True)
 class Context:
     """What a tool may use. found: artifacts of tools that ran before it, by name. methods: names of the second opinions
-    that were asked for, none for those that the cost allows. cache: folder for what is computed of a reference once."""
+    that were asked for, none for those that the cost allows. cache: folder for what is computed of a reference once.
+    levels: a file of trust levels, None for those that ship. order: also test the order of removal. exact: players up
+    to which all coalitions are tried. progress: told of long work: tool, how far it has come, seconds."""
 
     case: Case
     card: SystemCard
@@ -39,6 +41,10 @@ class Context:
     rules: str = "conserving"
     methods: tuple[str, ...] = ()
     cache: Path | None = None
+    levels: Path | None = None
+    order: bool = False
+    exact: int = 12
+    progress: Callable[[str, str, float | None], None] | None = None
     found: Mapping[str, Artifact] = field(default_factory=dict)
 
 

@@ -2,70 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
+from xagent.errors import ConfigurationFault
 from xagent.evidence import Claim
-from xagent.tools._base import Context, NotApplicable, Result, Tool
+from xagent.tools._base import Context, NotApplicable, Tool
 from xagent.tools._contrast import (
     Contrast,
-    Reference,
     background_of,
     decision_threshold,
     reference_hashes,
     reference_of,
     score_coalitions,
 )
+from xagent.tools._trust_claims import trust_claims
+from xagent.tools._trust_result import (
+    Checks,
+    ConditionalResult,
+    SensitivityResult,
+    TogetherResult,
+    TrustResult,
+)
+from xagent.tools._trust_setup import (
+    conditional_of,
+    exact_players,
+    grouping_of,
+    lists_from_other_baselines,
+    places_of,
+    with_progress,
+)
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from xagent.subject import Encoded
+    from xagent.trust import Grouping, Limits, Undetermined
+    from xagent.trust import Trust as Measured
 
 CITED = 4
-WIDEST = 4096
-"""Numbers in one input beyond which distances to a whole population take too much memory and say too little."""
-
-
-class TrustResult(Result):
-    """What `xagent.trust.assess_trust` found; every number is None when it does not exist, and `absent` says why.
-
-    cited: features named as reasons, strongest first. keep_share: part of the margin that stays when only they do.
-    background_name: what the removed inputs are replaced by.
-    """
-
-    level: Literal["strong", "fair", "limited", "do not rely"]
-    weakest: str
-    version: str | None = None
-    ceiling: float | None = None
-    fidelity: float | None = None
-    ratio: float | None = None
-    interval: tuple[float, float] | None = None
-    cited: tuple[str, ...] = ()
-    evidence: str | None = None
-    keep_share: float | None = None
-    random_share: float | None = None
-    flips: bool | None = None
-    random_flips: float | None = None
-    beaten: float | None = None
-    agreement: float | None = None
-    off_manifold: float | None = None
-    gap: float | None = None
-    score: float | None = None
-    background_score: float | None = None
-    background_name: str
-    coalitions: int = 0
-    groups: int = 0
-    exhaustive: bool = False
-    absent: dict[str, str] = Field(default_factory=dict)
 
 
 class Trust(Tool[TrustResult]):
     """Removes evidence piece by piece and compares what happens with what the relevance says should happen."""
 
     name = "trust"
+    version = "2"
     needs = ("relevance",)
     result = TrustResult
 
@@ -77,113 +57,136 @@ class Trust(Tool[TrustResult]):
         found = ctx.found.get("relevance")
         if found is None or found.status != "ok":
             raise NotApplicable("There is no relevance whose reliability could be measured.")
+        limits = limits_for(ctx)
         encoded = ctx.subject.encode(ctx.case.input)
         reference = reference_of(ctx)
         background, name = background_of(ctx, encoded, reference)
+        contrast = Contrast(found.data["target_index"], found.data["foil_index"])
         listed = {player["feature"]: player["relevance"] for player in found.data["players"]}
-        outside = _outside(ctx, encoded, background, reference)
+        grouping = grouping_of(ctx, encoded, reference, limits)
+        places = places_of(ctx, encoded, background, reference)
+        others, aside = lists_from_other_baselines(
+            ctx, encoded, contrast, reference, found.data["baseline"], background, limits.baseline["change"]
+        )
         answer = assess_trust(
-            score_coalitions(ctx, encoded, Contrast(found.data["target_index"], found.data["foil_index"]), background),
+            with_progress(ctx, score_coalitions(ctx, encoded, contrast, background), self.name),
             torch.tensor([listed[player.feature] for player in encoded.players], dtype=torch.float64),
             len(encoded.players),
             ctx.seed,
             threshold=decision_threshold(ctx),
             cited=CITED,
-            outside=outside,
+            outside=places,
             complete=found.data["complete"],
             by_removal=found.data["by_removal"],
+            grouping=grouping,
+            exact=exact_players(ctx, encoded),
+            limits=limits,
+            baselines=others,
+            conditional=conditional_of(ctx, encoded, contrast, reference),
+            order=ctx.order,
         )
+        about = {
+            "background_name": name,
+            "limits": {key: value for key, value in vars(limits).items() if key not in ("model", "measured")},
+            "calibrated_for": limits.model.get("name"),
+        }
         if isinstance(answer, Undetermined):
-            return TrustResult(
-                level=answer.level, weakest=answer.weakest, background_name=name, absent={"trust": answer.why}
-            )
-        evidence = answer.evidence
+            return TrustResult(level=answer.level, weakest=answer.weakest, absent={"trust": answer.why}, **about)
         return TrustResult(
             level=answer.level,
             weakest=answer.weakest,
             version=answer.version,
-            ceiling=answer.ceiling,
-            fidelity=answer.fidelity,
-            ratio=answer.ratio,
-            interval=answer.interval,
-            cited=tuple(encoded.players[p].feature for p in evidence.cited),
-            evidence=evidence.state,
-            keep_share=evidence.keep_share,
-            random_share=evidence.random_share,
-            flips=evidence.flips,
-            random_flips=evidence.random_flips,
-            beaten=evidence.beaten,
-            agreement=answer.agreement,
-            off_manifold=answer.off_manifold,
+            cited=tuple(encoded.players[p].feature for p in answer.evidence.cited),
+            evidence=answer.evidence.state,
+            order=answer.order,
             gap=answer.gap,
             score=answer.full,
             background_score=answer.background,
-            background_name=name,
-            coalitions=answer.coalitions,
             groups=answer.groups,
-            exhaustive=answer.exhaustive,
-            absent=dict(_absent(answer, outside is not None)),
+            grouping=grouping.how,
+            together=_together(ctx, encoded, grouping),
+            sensitivity=_sensitivity(ctx, encoded, answer),
+            set_aside=aside,
+            conditional=_conditional(answer.conditional),
+            rows=answer.rows,
+            absent=dict(_absent(answer, places is not None)),
+            **_numbers(answer),
+            **about,
         )
 
     def claims(self, data: TrustResult, ctx: Context) -> Iterator[Claim]:
-        def claim(key: str, kind: Any, value: Any, pointer: str, **more: Any) -> Claim:
-            return Claim(
-                id=f"trust.{key}",
-                kind=kind,
-                value=value,
-                subject=ctx.case.subject,
-                artifact=self.name,
-                pointer=pointer,
-                **more,
-            )
-
-        yield claim("level", "category", data.level, "/level")
-        yield claim("weakest", "text", data.weakest, "/weakest")
-        if "trust" in data.absent:
-            yield claim("why", "text", data.absent["trust"], "/absent/trust")
-            return
-        yield claim("cited.count", "count", len(data.cited), "/cited")
-        numbers: list[tuple[str, str, Any, float | None]] = [
-            ("ceiling", "/ceiling", "value", data.ceiling),
-            ("fidelity", "/fidelity", "value", data.fidelity),
-            ("agreement", "/agreement", "value", data.agreement),
-            ("gap", "/gap", "value", data.gap),
-            ("keep.share", "/keep_share", "share", data.keep_share),
-            ("random.share", "/random_share", "share", data.random_share),
-            ("off_manifold", "/off_manifold", "share", data.off_manifold),
-        ]
-        for key, pointer, kind, value in numbers:
-            if value is not None:
-                yield claim(key, kind, value, pointer, scale="share" if kind == "share" else "none")
-        if data.ratio is not None:
-            yield claim("ratio", "value", data.ratio, "/ratio", uncertainty=data.interval)
-        if data.flips is not None:
-            yield claim("remove.flips", "category", "yes" if data.flips else "no", "/flips")
+        return trust_claims(data, ctx)
 
     def parameters(self, ctx: Context) -> dict[str, Any]:
-        return {"seed": ctx.seed, "cited": CITED}
+        limits = limits_for(ctx)
+        levels = {"version": limits.version, "sha256": limits.sha256}
+        return {"seed": ctx.seed, "cited": CITED, "exact": ctx.exact, "order": ctx.order, "levels": levels}
 
     def inputs(self, ctx: Context) -> dict[str, str]:
-        return reference_hashes(ctx)
+        return reference_hashes(ctx) | ({"levels": limits_for(ctx).sha256} if ctx.levels else {})
 
 
-def _outside(
-    ctx: Context, encoded: Encoded, background: Tensor, reference: Reference | None
-) -> Callable[[Tensor], Tensor] | None:
-    """Which probes leave the reference population; None when there are too few rows, or too wide ones, to say."""
-    from xagent.trust import Manifold
+def limits_for(ctx: Context) -> Limits:
+    """The thresholds of the settings, else those that ship. Raises ConfigurationFault for those of another model."""
+    from xagent.trust import load_limits, read_limits
 
-    if reference is None or len(reference.rows) < 2 or background.numel() > WIDEST:
+    if ctx.levels is None:
+        return load_limits()
+    limits, own = read_limits(ctx.levels), ctx.subject.sha256.get("model")
+    if limits.model and limits.model.get("sha256") != own:
+        raise ConfigurationFault(
+            f"{ctx.levels.name} was calibrated for another model ({limits.model.get('name', 'without a name')}).",
+            "Run `xagent calibrate` on this case, or take the setting trust.levels away.",
+        )
+    return limits
+
+
+def _numbers(answer: Measured) -> dict[str, Any]:
+    """The fields of `Checks`, from a measurement and its evidence test."""
+    evidence = answer.evidence
+    names = set(Checks.model_fields)
+    found = {name: value for name, value in vars(answer).items() if name in names}
+    tested = {name: value for name, value in vars(evidence).items() if name in names}
+    return found | tested
+
+
+def _label(ctx: Context, encoded: Encoded, place: int) -> str:
+    player = encoded.players[place]
+    return ctx.card.feature(player.feature).label if encoded.kind == "tabular" else player.label
+
+
+def _together(ctx: Context, encoded: Encoded, grouping: Grouping) -> tuple[TogetherResult, ...]:
+    return tuple(
+        TogetherResult(
+            features=tuple(encoded.players[p].feature for p in group),
+            labels=tuple(_label(ctx, encoded, p) for p in group),
+            correlation=grouping.correlation[int(grouping.bundle[group[0]])],
+        )
+        for group in grouping.together()
+    )
+
+
+def _sensitivity(ctx: Context, encoded: Encoded, answer: Measured) -> SensitivityResult | None:
+    seen = answer.sensitivity
+    if seen is None:
         return None
-    manifold = Manifold(reference.rows.flatten(1), ctx.seed)
-
-    def outside(keep: Tensor) -> Tensor:
-        return manifold.outside(ctx.subject.ablate(encoded, keep, background)[encoded.traced].flatten(1))
-
-    return outside
+    moved = tuple(encoded.players[p].feature for p in seen.moved)
+    labels = tuple(_label(ctx, encoded, p) for p in seen.moved)
+    return SensitivityResult(**{**vars(seen), "moved": moved, "moved_labels": labels})
 
 
-def _absent(answer: Any, manifold_known: bool) -> Iterator[tuple[str, str]]:
+def _conditional(again: Measured | Undetermined | None) -> ConditionalResult | None:
+    from xagent.trust import NEIGHBOURS, Undetermined
+
+    if again is None:
+        return None
+    about: dict[str, Any] = {"level": again.level, "weakest": again.weakest, "neighbours": NEIGHBOURS}
+    if isinstance(again, Undetermined):
+        return ConditionalResult(why=again.why, **about)
+    return ConditionalResult(**about, **_numbers(again))
+
+
+def _absent(answer: Measured, manifold_known: bool) -> Iterator[tuple[str, str]]:
     """Why a number is missing, by its name."""
     why = {
         "nothing cited": "No input speaks for the outcome, so none was cited.",
@@ -203,7 +206,11 @@ def _absent(answer: Any, manifold_known: bool) -> Iterator[tuple[str, str]]:
         )
     if answer.agreement is None:
         yield "agreement", "The relevance is itself made by removal, or removing single inputs changes nothing."
+    if answer.shapley is None:
+        yield "shapley", "There are too many inputs to try all combinations, or the exact values are all zero."
     if not manifold_known:
         yield "off_manifold", "There is no reference population to compare the probes with."
+    if answer.sensitivity is None:
+        yield "sensitivity", "There is no other baseline to compare with."
     if answer.gap is None:
         yield "gap", "The score of the case equals that of the background."

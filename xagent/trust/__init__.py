@@ -4,29 +4,51 @@ In: a function that scores coalitions of players, and the relevance of each play
 a level in words, or an `Undetermined` that says why no number exists.
 """
 
-from xagent.trust._assess import Trust, Undetermined, assess_trust
-from xagent.trust._coalitions import Coalitions, additive_fit, correlation, draw_coalitions, group_players
+from xagent.trust._assess import Trust, Undetermined, assess_trust, weigh
+from xagent.trust._baselines import Sensitivity, compare_baselines
+from xagent.trust._coalitions import Coalitions, additive_fit, correlation, draw_coalitions
+from xagent.trust._conditional import NEIGHBOURS, ConditionalFill
 from xagent.trust._evidence import Evidence, evidence_test
-from xagent.trust._levels import LEVELS, Level, Limits, judge, load_limits
+from xagent.trust._grouping import Grouping, cells, correlated, group_players, neighbours
+from xagent.trust._levels import LEVELS, SCHEMA, Level, Limits, judge, limits_of, load_limits, read_limits
 from xagent.trust._manifold import Manifold
-from xagent.trust._shapley import exact_shapley
+from xagent.trust._order import removal_order_z
+from xagent.trust._probes import Probes, Reason, probe
+from xagent.trust._shapley import exact_shapley, shapley_of
 
 __all__ = [
     "LEVELS",
+    "NEIGHBOURS",
+    "SCHEMA",
     "Coalitions",
+    "ConditionalFill",
     "Evidence",
+    "Grouping",
     "Level",
     "Limits",
     "Manifold",
+    "Probes",
+    "Reason",
+    "Sensitivity",
     "Trust",
     "Undetermined",
     "additive_fit",
     "assess_trust",
+    "cells",
+    "compare_baselines",
+    "correlated",
     "correlation",
     "draw_coalitions",
     "evidence_test",
     "exact_shapley",
     "group_players",
     "judge",
+    "limits_of",
     "load_limits",
+    "neighbours",
+    "probe",
+    "read_limits",
+    "removal_order_z",
+    "shapley_of",
+    "weigh",
 ]

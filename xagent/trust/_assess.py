@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xagent.trust._coalitions import additive_fit, correlation, draw_coalitions, group_players, is_constant
+from xagent.trust._baselines import Sensitivity, compare_baselines
+from xagent.trust._coalitions import correlation, is_constant
 from xagent.trust._evidence import Evidence, evidence_test
-from xagent.trust._levels import Level, judge, load_limits
+from xagent.trust._grouping import Grouping
+from xagent.trust._levels import Level, Limits, judge, load_limits, lower
+from xagent.trust._order import removal_order_z
+from xagent.trust._probes import EXACT, NotFinite, Probes, Reason, ScoreFn, probe
 
-ScoreFn = Callable[[Tensor], Tensor]
-Reason = Literal["one player", "not finite", "constant", "no relevance", "all together"]
-MOST_OCCLUDED = 512
 BOOTSTRAPS = 400
+Places = Callable[[Tensor], Tensor]
+"""keep (m, P) bool -> (m,) booleans or shares in [0, 1]: which probes leave the reference data."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,12 @@ class Trust:
     half B. fidelity F: the same for this list, without any fitting. ratio: F / C, capped at 1; None where C is too low
     to divide by. interval: 95 % bootstrap interval of the ratio; both ends equal it when all coalitions were tried.
     agreement: cosine to the effects of removing one player at a time; None when either is zero or the list is itself
-    such a list. off_manifold: share of the probes outside the reference data, None when unknown.
-    gap: |sum - (f(x) - f(b))| / |f(x) - f(b)|, None when the score does not change. full, background: f(x) and f(b).
-    version: of the thresholds.
+    such a list. shapley: cosine to exact Shapley values; None where they were too many or are all zero.
+    off_manifold: share of the probes outside the reference data, None when unknown. order: z-score of the removal
+    order, None unless asked for. gap: |sum - (f(x) - f(b))| / |f(x) - f(b)|, None when the score does not change.
+    sensitivity: of the top drivers to the baseline. conditional: the same checks with conditional fill-in, made only
+    when too many probes lay outside the data; they decide the level then. full, background: f(x) and f(b).
+    coalitions, groups: how many were tried, of how many blocks. rows: model rows in all. version: of the thresholds.
     """
 
     level: Level
@@ -51,13 +56,18 @@ class Trust:
     interval: tuple[float, float] | None
     evidence: Evidence
     agreement: float | None
+    shapley: float | None
     off_manifold: float | None
+    order: float | None
     gap: float | None
+    sensitivity: Sensitivity | None
+    conditional: Trust | Undetermined | None
     full: float
     background: float
     coalitions: int
     groups: int
     exhaustive: bool
+    rows: int
     version: str
 
 
@@ -90,131 +100,171 @@ def assess_trust(
     *,
     threshold: float | None = 0.0,
     cited: int = 4,
-    outside: Callable[[Tensor], Tensor] | None = None,
+    outside: Places | None = None,
     complete: bool = False,
     by_removal: bool = False,
+    grouping: Grouping | None = None,
+    exact: int = EXACT,
+    limits: Limits | None = None,
+    baselines: Mapping[str, Tensor] | None = None,
+    conditional: tuple[ScoreFn, Places] | None = None,
+    order: bool = False,
 ) -> Trust | Undetermined:
-    """Measure an explanation against the model it explains, on about 260 + n_players coalitions.
+    """Measure an explanation against the model it explains, on about 260 + n_players coalitions, or on all of them.
 
     score_fn: keep (m, n_players) bool -> (m,) score of the explained target; players not kept are replaced by the
     background. relevance (n_players,), positive towards the target. threshold: where the decision turns, None for a
-    regression. cited: how many drivers towards the outcome the report names at most. outside: keep -> (m,) bool, which
-    probes leave the reference data. complete: the method claims that its list sums to f(x) - f(b), so a gap counts
-    against it. by_removal: the list was itself made by removing one player at a time, so agreement with that is no
-    second opinion.
+    regression. cited: how many drivers towards the outcome the report names at most. outside: which probes leave the
+    reference data. complete: the method claims that its list sums to f(x) - f(b), so a gap counts against it.
+    by_removal: the list was itself made by removing one player at a time, so agreement with that is no second opinion.
+    grouping: players that go together, by default none up to 32 players and blocks of neighbours beyond. exact: number
+    of groups up to which all coalitions are tried. limits: thresholds, by default those that ship with the package.
+    baselines: the list of the same method from other baselines, by name. conditional: score and place of coalitions
+    whose removed players are filled in from similar rows. order: also measure the order of removal.
 
-    More than 32 players are probed in 32 contiguous groups. Fidelity is the faithfulness correlation of Bhatt et al.
-    (2020) divided by its ceiling: models whose inputs act only together have a low ceiling for any list.
+    Fidelity is the faithfulness correlation of Bhatt et al. (2020) divided by its ceiling: models whose inputs act only
+    together have a low ceiling for any list.
     """
-    relevance = relevance.detach().cpu().double()
-
-    def score(keep: Tensor) -> Tensor:
-        scores = score_fn(keep).detach().cpu().double()
-        if not bool(scores.isfinite().all()):
-            raise _NotFinite
-        return scores
-
     if relevance.shape != (n_players,):
         raise ValueError(f"relevance has shape {tuple(relevance.shape)}, not ({n_players},)")
-    if n_players < 2:
-        return _undetermined("one player")
+    limits = limits or load_limits()
+    if n_players >= 2 and not bool(relevance.isfinite().all()):
+        return _undetermined("not finite")
+    probes = probe(score_fn, n_players, seed, grouping=grouping, exact=exact)
+    found = weigh(
+        probes, relevance, seed, threshold=threshold, cited=cited, outside=outside, complete=complete,
+        by_removal=by_removal, limits=limits, baselines=baselines, order=order,
+    )  # fmt: skip
+    if isinstance(found, Undetermined) or conditional is None or found.off_manifold is None:
+        return found
+    if found.off_manifold <= limits.off_manifold["fair"]:
+        return found
+    score, places = conditional
+    # 2 x 128 coalitions, never all: each of them takes as many rows as there are neighbours.
+    again = weigh(
+        probe(score, n_players, seed, grouping=grouping, exact=0), relevance, seed, threshold=threshold, cited=cited,
+        outside=places, by_removal=by_removal, limits=limits,
+    )  # fmt: skip
+    if isinstance(again, Undetermined):
+        return replace(found, conditional=again)
+    level = lower(again.level, "limited")
+    return replace(
+        found,
+        conditional=again,
+        level=level,
+        weakest="off-manifold" if level == "limited" else again.weakest,
+        rows=found.rows + again.rows,
+    )
+
+
+def weigh(
+    probes: Probes | Reason,
+    relevance: Tensor,
+    seed: int = 0,
+    *,
+    threshold: float | None = 0.0,
+    cited: int = 4,
+    outside: Places | None = None,
+    complete: bool = False,
+    by_removal: bool = False,
+    limits: Limits | None = None,
+    baselines: Mapping[str, Tensor] | None = None,
+    order: bool = False,
+) -> Trust | Undetermined:
+    """Judge one list on probes that were measured before; arguments as in `assess_trust`."""
+    limits = limits or load_limits()
+    relevance = relevance.detach().cpu().double()
+    if isinstance(probes, str):
+        return _undetermined(probes)
     if not bool(relevance.isfinite().all()):
         return _undetermined("not finite")
-    group = group_players(n_players)
-    drawn = draw_coalitions(int(group[-1]) + 1, seed)
-    on_b, on_a = drawn.b[:, group], drawn.a[:, group]
-    single = _leave_one_out(n_players, group)
-    ends = torch.tensor([True, False])[:, None].expand(2, n_players)
-    limits = load_limits()
+    if not bool(relevance.abs().sum() > 0):
+        return _undetermined("no relevance")
     try:
-        parts = [ends, single, on_b] if drawn.exhaustive else [ends, single, on_b, on_a]
-        scores = score(torch.cat(parts))
-        edge, alone, actual_b, *rest = torch.split(scores, [len(p) for p in parts])
-        actual_a = rest[0] if rest else actual_b
-        if is_constant(scores):
-            return _undetermined("constant")
-        if not bool(relevance.abs().sum() > 0):
-            return _undetermined("no relevance")
-        if is_constant(actual_a) or is_constant(actual_b):
-            return _undetermined("all together")
-        full, background = edge.tolist()
         evidence = evidence_test(
-            score,
-            relevance,
-            full,
-            background,
-            seed=seed,
-            most=cited,
-            threshold=threshold,
-            expected=limits.evidence["expected"],
-        )
-    except _NotFinite:
+            probes.score, relevance, probes.full, probes.background,
+            seed=seed, most=cited, threshold=threshold, expected=limits.evidence["expected"],
+        )  # fmt: skip
+        z = removal_order_z(*_by_block(probes, relevance), seed) if order else None
+    except NotFinite:
         return _undetermined("not finite")
 
-    fit = additive_fit(drawn.a, actual_a, drawn.exhaustive)
-    described, listed = drawn.b.double() @ fit[:-1] + fit[-1], on_b.double() @ relevance
-    ceiling = correlation(described, actual_b) or 0.0
-    fidelity = correlation(listed, actual_b) or 0.0
+    listed = probes.keep.double() @ relevance
+    fidelity = correlation(listed, probes.actual) or 0.0
     # Below the floor the quotient of two noises would look like a finding.
-    ratio = min(fidelity / ceiling, 1.0) if ceiling >= limits.ceiling["floor"] else None
-    agreement = None if by_removal else _cosine((~single).double() @ relevance, full - alone)
-    off_manifold = None if outside is None else float(outside(torch.cat(parts[2:])).double().mean())
-    change = full - background
-    gap = None if is_constant(edge) else abs(float(relevance.sum()) - change) / abs(change)
+    ratio = min(fidelity / probes.ceiling, 1.0) if probes.ceiling >= limits.ceiling["floor"] else None
+    agreement = None if by_removal else _cosine(_summed(relevance, probes.unit), probes.full - probes.alone)
+    shapley = None
+    if probes.shapley is not None:
+        shapley = _cosine(_summed(relevance, probes.grouping.bundle), probes.shapley)
+    off_manifold = None if outside is None else float(outside(probes.placed).double().mean())
+    change = probes.full - probes.background
+    level_off = is_constant(torch.tensor([probes.full, probes.background], dtype=torch.float64))
+    gap = None if level_off else abs(float(relevance.sum()) - change) / abs(change)
+    sensitivity = compare_baselines(
+        relevance, baselines or {}, top=int(limits.baseline["top"]), tie=limits.baseline["tie"]
+    )
     level, weakest = judge(
         limits,
-        ceiling=ceiling,
+        ceiling=probes.ceiling,
         ratio=ratio,
         beaten=evidence.beaten,
         agreement=agreement,
+        shapley=shapley,
         off_manifold=off_manifold,
         gap=gap if complete else None,
+        flipped=sensitivity.flipped if sensitivity else None,
+        order=z,
     )
+    controls = 2 * (evidence.controls + 1) if evidence.cited else 0
     return Trust(
         level=level,
         weakest=weakest,
-        ceiling=ceiling,
+        ceiling=probes.ceiling,
         fidelity=fidelity,
         ratio=ratio,
-        interval=_interval(listed, described, actual_b, ratio, seed, drawn.exhaustive),
+        interval=_interval(listed, probes, ratio, seed),
         evidence=evidence,
         agreement=agreement,
+        shapley=shapley,
         off_manifold=off_manifold,
+        order=z,
         gap=gap,
-        full=full,
-        background=background,
-        coalitions=sum(len(p) for p in parts[2:]),
-        groups=drawn.b.shape[1],
-        exhaustive=drawn.exhaustive,
+        sensitivity=sensitivity,
+        conditional=None,
+        full=probes.full,
+        background=probes.background,
+        coalitions=len(probes.keep) * (1 if probes.exhaustive else 2),
+        groups=probes.grouping.blocks,
+        exhaustive=probes.exhaustive,
+        rows=probes.rows + controls + (18 * (probes.grouping.blocks + 1) if order else 0),
         version=limits.version,
     )
-
-
-class _NotFinite(Exception):
-    """The model answered with NaN or an infinity."""
 
 
 def _undetermined(reason: Reason) -> Undetermined:
     return Undetermined(reason, *_WHY[reason])
 
 
-def _leave_one_out(players: int, group: Tensor) -> Tensor:
-    """(P or G, P) bool: all but one player, or all but one group when there are very many players."""
-    unit = torch.arange(players) if players <= MOST_OCCLUDED else group
-    return unit[None, :] != torch.arange(int(unit[-1]) + 1)[:, None]
+def _by_block(probes: Probes, relevance: Tensor) -> tuple[ScoreFn, Tensor]:
+    """The game among blocks, and each block's relevance."""
+    block = probes.grouping.block
+    return (lambda keep: probes.score(keep[:, block])), _summed(relevance, block)
 
 
-def _interval(
-    listed: Tensor, described: Tensor, actual: Tensor, ratio: float | None, seed: int, exhaustive: bool
-) -> tuple[float, float] | None:
+def _summed(relevance: Tensor, unit: Tensor) -> Tensor:
+    return torch.zeros(int(unit.max()) + 1, dtype=torch.float64).index_add_(0, unit, relevance)
+
+
+def _interval(listed: Tensor, probes: Probes, ratio: float | None, seed: int) -> tuple[float, float] | None:
     """95 % percentile bootstrap of the ratio over antithetic pairs of coalitions."""
-    if ratio is None or exhaustive:
+    if ratio is None or probes.exhaustive:
         return None if ratio is None else (ratio, ratio)
-    pairs = len(actual) // 2
+    pairs = len(probes.actual) // 2
     first = 2 * np.random.default_rng(seed).integers(0, pairs, (BOOTSTRAPS, pairs))
     rows = torch.from_numpy(np.concatenate([first, first + 1], axis=1))
-    y = _standard(actual[rows])
-    top, bottom = (_standard(listed[rows]) * y).sum(1), (_standard(described[rows]) * y).sum(1)
+    y = _standard(probes.actual[rows])
+    top, bottom = (_standard(listed[rows]) * y).sum(1), (_standard(probes.described[rows]) * y).sum(1)
     ratios = (top / bottom).clamp(max=1)[bottom > 1e-6]
     low, high = np.quantile(ratios.numpy(), [0.025, 0.975]) if len(ratios) else (-1.0, 1.0)
     return float(low), float(high)

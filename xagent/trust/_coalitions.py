@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 PER_HALF = 128
-MOST_GROUPS = 32
-"""Four coalitions of each half for every group: fewer would let the fit of the ceiling chase noise."""
+PER_GROUP = 4
+"""Coalitions of each half for every group, or more: fewer would let the fit of the ceiling chase noise."""
 _CONSTANT = 1e-6
 """Relative spread at which scores count as equal; single precision carries seven digits."""
 
@@ -26,19 +26,15 @@ class Coalitions:
     exhaustive: bool
 
 
-def group_players(players: int, most: int = MOST_GROUPS) -> Tensor:
-    """(players,) int64: the group of each player. Neighbours share a group; sizes differ by one at most."""
-    groups = min(players, most)
-    return torch.arange(players) * groups // max(players, 1)
+def draw_coalitions(groups: int, seed: int, per_half: int = PER_HALF, exact: int = 0) -> Coalitions:
+    """Two independent halves of `per_half` coalitions (four for every group at least), each group staying with
+    probability one half.
 
-
-def draw_coalitions(groups: int, seed: int, per_half: int = PER_HALF) -> Coalitions:
-    """Two independent halves of `per_half` coalitions, each group staying with probability one half.
-
-    Antithetic pairs (a coalition and its complement) halve the variance of additive effects. When all coalitions fit
-    into the same number of model calls they are enumerated instead.
+    Antithetic pairs (a coalition and its complement) halve the variance of additive effects. When there are at most
+    `exact` groups, or all coalitions fit into the same number of model calls, they are enumerated instead.
     """
-    if 2**groups <= 2 * per_half:
+    per_half = max(per_half, PER_GROUP * groups)
+    if groups <= exact or 2**groups <= 2 * per_half:
         codes = torch.arange(2 ** (groups - 1))
         every = _with_complements((codes[:, None] >> torch.arange(groups)) & 1 == 1)
         return Coalitions(every, every, exhaustive=True)
@@ -59,14 +55,17 @@ def additive_fit(keep: Tensor, scores: Tensor, exhaustive: bool = False) -> Tens
     """
     x, y = keep.double(), scores.double()
     x_mean, y_mean = x.mean(0), y.mean()
+    if exhaustive and bool((x.mean(0) == 0.5).all()):  # all coalitions: the columns are orthogonal
+        weights = 4 * (x - x_mean).T @ (y - y_mean) / len(y)
+        return torch.cat([weights, (y_mean - x_mean @ weights)[None]])
     u, s, vh = torch.linalg.svd(x - x_mean, full_matrices=False)
     projected = u.T @ (y - y_mean)
     rows = len(y)
     best, weights = float("inf"), torch.zeros(x.shape[1], dtype=torch.float64)
-    for penalty in (1e-9,) if exhaustive else (1e-9, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0):
+    for penalty in (1e-9, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0):
         shrink = s**2 / (s**2 + penalty * rows / 4)
         freedom = rows - 1 - float(shrink.sum())
-        if freedom <= 0 and not exhaustive:
+        if freedom <= 0:
             continue
         residual = (y - y_mean) - u @ (shrink * projected)
         error = float((residual**2).sum()) / max(freedom, 1e-9) ** 2

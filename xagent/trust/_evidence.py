@@ -28,7 +28,7 @@ class Evidence:
     negative when the decision turns; None when the margin is too small to be divided. random_share: the same for
     control sets of the same size, on average. flips: whether removing the cited players reverses the decision; None
     without a decision. random_flips: share of the controls whose removal does. beaten: share of the controls that they
-    beat in keeping and removing together.
+    beat in keeping and removing together. controls: how many there were.
     state: `tested`, or why the test says nothing.
     """
 
@@ -39,6 +39,7 @@ class Evidence:
     flips: bool | None = None
     random_flips: float | None = None
     beaten: float | None = None
+    controls: int = 0
 
 
 def evidence_test(
@@ -81,9 +82,10 @@ def evidence_test(
         cited,
         "tested",
         keep_share=shares[0] if shares else None,
-        random_share=_mean(shares[1:]) if shares else None,
+        random_share=_mean(shares[1:]) if shares and controls else None,
         flips=flipped[0] if flipped else None,
-        random_flips=_mean([float(f) for f in flipped[1:]]) if flipped else None,
+        random_flips=_mean([float(f) for f in flipped[1:]]) if flipped and controls else None,
+        controls=len(controls),
     )
     if not controls:
         return _untold(found, "no control")

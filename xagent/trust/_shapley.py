@@ -19,16 +19,23 @@ def exact_shapley(score_fn: Callable[[Tensor], Tensor], players: int) -> Tensor:
     """
     if not 1 <= players <= MOST_PLAYERS:
         raise ValueError(f"exact Shapley values need 1 to {MOST_PLAYERS} players, not {players}")
+    keep = (torch.arange(2**players)[:, None] >> torch.arange(players)) & 1 == 1
+    return shapley_of(keep, score_fn(keep).detach().cpu().double())
+
+
+def shapley_of(keep: Tensor, scores: Tensor) -> Tensor:
+    """(players,) float64 from all coalitions keep (2**players, players) bool, in any order, and their scores."""
+    players = keep.shape[1]
     codes = torch.arange(2**players)
-    keep = (codes[:, None] >> torch.arange(players)) & 1 == 1
-    scores = score_fn(keep).detach().cpu().double()
-    size = keep.sum(1)
+    by_code = torch.empty(2**players, dtype=torch.float64)
+    by_code[(keep.long() << torch.arange(players)).sum(1)] = scores.double()
+    size = ((codes[:, None] >> torch.arange(players)) & 1).sum(1)
     weight = torch.tensor(
         [factorial(k) * factorial(players - k - 1) / factorial(players) for k in range(players)], dtype=torch.float64
     )
     values = torch.empty(players, dtype=torch.float64)
     for player in range(players):
-        without = codes[~keep[:, player]]
-        gain = scores[without + 2**player] - scores[without]
+        without = codes[(codes >> player) & 1 == 0]
+        gain = by_code[without + 2**player] - by_code[without]
         values[player] = (weight[size[without]] * gain).sum()
     return values

@@ -1,0 +1,273 @@
+"""What the trust room is asked about one case: who goes together, which probes are real, what else to compare with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from xagent.tools._base import Context
+from xagent.tools._contrast import BLANK, BLANK_PASSAGES, ZEROS, Contrast, Reference, score_coalitions
+from xagent.tools.relevance import per_unit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xagent.subject import Encoded
+    from xagent.trust import Grouping, Limits
+
+    Score = Callable[[Tensor], Tensor]
+
+WIDEST = 4096
+"""Numbers in one input beyond which distances to a whole population take too much memory and say too little."""
+EXACT_ROWS = 256
+"""Coalitions of texts, images and answers; of a table there may be 2**12."""
+LEAST_ROWS = 10
+"""Rows of a reference below which its parts are no populations."""
+MOST_ANSWERED = 512
+"""Rows of a reference that the model is asked about, to find those with the same outcome."""
+PART = 512
+MEDIAN, HALF = "the median of {}", "the mean of a random half of {}"
+SAME, OTHER = "the mean of {} with the same outcome", "the mean of {} with another outcome"
+BLURRED, PADDED = "the blurred image", "a text of padding"
+
+
+def exact_players(ctx: Context, encoded: Encoded) -> int:
+    """Players up to which all coalitions are tried: rows of a table are cheap, and other inputs are not."""
+    return ctx.exact if encoded.kind == "tabular" else min(ctx.exact, EXACT_ROWS.bit_length() - 1)
+
+
+def grouping_of(ctx: Context, encoded: Encoded, reference: Reference | None, limits: Limits) -> Grouping:
+    """Correlated features of a table, squares of cells of an image, neighbouring words of a text."""
+    from xagent.trust import cells, correlated, neighbours
+
+    players = len(encoded.players)
+    if encoded.kind == "tabular" and reference is not None and len(reference.rows) >= limits.grouping["rows"]:
+        return correlated(reference.rows, owner_of(encoded), limits.grouping["correlation"], seed=ctx.seed)
+    if encoded.kind == "image":
+        columns = int(encoded.players[-1].feature.split(".")[2])
+        return cells(players // columns, columns)
+    return neighbours(players)
+
+
+def owner_of(encoded: Encoded) -> Tensor:
+    """(d,) int64: the player of each column of a row."""
+    import torch
+
+    owner = torch.zeros(encoded.inputs[encoded.traced].shape[1], dtype=torch.int64)
+    for place, player in enumerate(encoded.players):
+        owner[list(player.index)] = place
+    return owner
+
+
+def with_progress(ctx: Context, score: Score, name: str) -> Score:
+    """The same score, which says how far it has come after a second, and then at doubling intervals."""
+    import torch
+
+    if ctx.progress is None:
+        return score
+    say, begun, due = ctx.progress, time.monotonic(), [1.0]
+
+    def told(keep: Tensor) -> Tensor:
+        found = []
+        for done, part in enumerate(torch.split(keep, PART)):
+            found.append(score(part))
+            spent = time.monotonic() - begun
+            if spent > due[0]:
+                due[0] = 2 * spent
+                say(name, f"{min((done + 1) * PART, len(keep)):,} of {len(keep):,} probes", spent)
+        return torch.cat(found)
+
+    return told
+
+
+def places_of(ctx: Context, encoded: Encoded, background: Tensor, reference: Reference | None) -> Score | None:
+    """Which probes leave the reference population; None when there are too few rows, or too wide ones, to say."""
+    from xagent.trust import Manifold
+
+    if reference is None or len(reference.rows) < 2 or background.numel() > WIDEST:
+        return None
+    manifold = Manifold(reference.rows.flatten(1), ctx.seed)
+    return lambda keep: manifold.outside(ctx.subject.ablate(encoded, keep, background)[encoded.traced].flatten(1))
+
+
+def conditional_of(
+    ctx: Context, encoded: Encoded, contrast: Contrast, reference: Reference | None
+) -> tuple[Score, Score] | None:
+    """Score and place of coalitions whose removed features are filled in from similar rows; None for other than rows
+    of a table, and without enough of them."""
+    from xagent.trust import ConditionalFill, Manifold
+
+    if encoded.kind != "tabular" or reference is None:
+        return None
+    x = encoded.inputs[encoded.traced]
+    try:
+        fill = ConditionalFill(x[0], reference.rows, owner_of(encoded), ctx.seed)
+    except ValueError:
+        return None
+
+    def score(keep: Tensor) -> Tensor:
+        rows = fill.fill(keep).to(x)
+        logits = ctx.subject.logits({**encoded.inputs, encoded.traced: rows.flatten(0, 1)})
+        return contrast.of(logits).double().view(len(keep), -1).mean(1)
+
+    def places(keep: Tensor) -> Tensor:
+        rows = fill.fill(keep)
+        outside = Manifold(reference.rows.flatten(1), ctx.seed).outside(rows.flatten(0, 1))
+        return outside.double().view(len(keep), -1).mean(1)
+
+    return score, places
+
+
+def lists_from_other_baselines(
+    ctx: Context,
+    encoded: Encoded,
+    contrast: Contrast,
+    reference: Reference | None,
+    used: str,
+    background: Tensor,
+    least: float,
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Relevance of each player (P,) by the same method from every other baseline that is as reasonable as `used`, and
+    the names of those that ask another question: from them to the case, the score changes by less than `least` of what
+    it changes from `background`, or the other way.
+    """
+    found = _other_backgrounds(ctx, encoded, contrast, reference)
+    found = {name: other for name, other in found.items() if name != used}
+    if not found:
+        return {}, ()
+    changes = _changes(ctx, encoded, contrast, [background, *found.values()])
+    same = [change * changes[0] > 0 and abs(change) >= least * abs(changes[0]) for change in changes[1:]]
+    others = {name: other for (name, other), fits in zip(found.items(), same, strict=True) if fits}
+    return _lists(ctx, encoded, contrast, others), tuple(name for name in found if name not in others)
+
+
+def _changes(ctx: Context, encoded: Encoded, contrast: Contrast, backgrounds: list[Tensor]) -> list[float]:
+    """f(x) - f(b) for each background."""
+    import torch
+
+    x = encoded.inputs[encoded.traced]
+    rows = torch.cat([x, *(b.to(x).expand_as(x) for b in backgrounds)])
+    scores = contrast.of(ctx.subject.logits({**_expanded(encoded, len(rows)), encoded.traced: rows}))
+    return (scores[0] - scores[1:]).tolist()
+
+
+def _lists(ctx: Context, encoded: Encoded, contrast: Contrast, others: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not others:
+        return {}
+    if ctx.subject.module is None:
+        return _without_module(ctx, encoded, contrast, others)
+    import torch
+
+    from xagent.relevance import Target, Tracer
+
+    target = Target.value() if contrast.foil is None else Target.contrast(contrast.target, contrast.foil)
+    tracer = Tracer(ctx.subject.module, rules=ctx.rules, forward=ctx.subject.forward)
+    shape = (len(others), *encoded.inputs[encoded.traced].shape[1:])
+    inputs = {name: x.expand(len(others), *x.shape[1:]).contiguous() for name, x in encoded.inputs.items()}
+    baseline = torch.cat([b.to(inputs[encoded.traced]).expand(1, *shape[1:]) for b in others.values()])
+    with ctx.subject.lock:
+        trace = tracer.trace(inputs, of=[encoded.traced], target=target, baseline={encoded.traced: baseline})
+    relevance = trace.relevance[encoded.traced]
+    return {name: _by_player(encoded, relevance[n : n + 1]) for n, name in enumerate(others)}
+
+
+def _by_player(encoded: Encoded, relevance: Tensor) -> Tensor:
+    import torch
+
+    units = per_unit(encoded, relevance)
+    return torch.stack([units[list(player.index)].sum() for player in encoded.players])
+
+
+def _without_module(
+    ctx: Context, encoded: Encoded, contrast: Contrast, others: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    import torch
+
+    linear, found = ctx.subject.linear_coefficients(), {}
+    for name, background in others.items():
+        if linear is not None:
+            weights = contrast.of(linear.coefficients.double().T)
+            found[name] = _by_player(encoded, (weights * (encoded.inputs[encoded.traced] - background).double())[:1])
+        else:
+            keep = ~torch.eye(len(encoded.players) + 1, len(encoded.players), dtype=torch.bool)
+            scores = score_coalitions(ctx, encoded, contrast, background)(keep)
+            found[name] = scores[-1] - scores[:-1]
+    return found
+
+
+def _other_backgrounds(
+    ctx: Context, encoded: Encoded, contrast: Contrast, reference: Reference | None
+) -> dict[str, Tensor]:
+    import torch
+
+    if encoded.kind in ("text", "generation"):
+        return _blanks(ctx, encoded)
+    found: dict[str, Tensor] = {}
+    if encoded.kind == "image":
+        found = {BLURRED: _blurred(encoded.inputs[encoded.traced])}
+        found[ZEROS] = torch.zeros_like(found[BLURRED])
+    if reference is None or len(reference.rows) < LEAST_ROWS:
+        return found
+    rows, name = reference.rows, reference.name
+    generator = torch.Generator().manual_seed(ctx.seed)
+    order = torch.randperm(len(rows), generator=generator)
+    if encoded.kind == "tabular":
+        found[MEDIAN.format(name)] = _median(encoded, rows)
+    if contrast.foil is not None:
+        asked = rows[order[:MOST_ANSWERED]]
+        logits = ctx.subject.logits({**_expanded(encoded, len(asked)), encoded.traced: asked.to(ctx.subject.device)})
+        same = logits.argmax(1).cpu() == contrast.target
+        for words, part in ((SAME, asked[same]), (OTHER, asked[~same])):
+            if LEAST_ROWS <= len(part) < len(asked):
+                found[words.format(name)] = part.mean(0, keepdim=True)
+    found[HALF.format(name)] = rows[order[: len(rows) // 2]].mean(0, keepdim=True)
+    return found
+
+
+def _expanded(encoded: Encoded, size: int) -> dict[str, Tensor]:
+    return {name: x.expand(size, *x.shape[1:]) for name, x in encoded.inputs.items()}
+
+
+def _median(encoded: Encoded, rows: Tensor) -> Tensor:
+    """(1, d): the median of a feature of one column, the most frequent level of one with several."""
+    import torch
+
+    middle = rows.double().quantile(0.5, dim=0, interpolation="lower").to(rows)
+    for player in encoded.players:
+        if len(player.index) > 1:
+            levels, count = torch.unique(rows[:, list(player.index)], dim=0, return_counts=True)
+            middle[list(player.index)] = levels[count.argmax()]
+    return middle[None]
+
+
+def _blurred(image: Tensor) -> Tensor:
+    """(1, C, H, W): each pixel the mean of a square a quarter of the image wide, which leaves no detail."""
+    from torch.nn.functional import avg_pool2d
+
+    side = max(3, min(image.shape[2:]) // 4 * 2 + 1)
+    blurred: Tensor = avg_pool2d(image, side, stride=1, padding=side // 2, count_include_pad=False)
+    return blurred
+
+
+def _blanks(ctx: Context, encoded: Encoded) -> dict[str, Tensor]:
+    """Zeros, the token for a blank, and that for padding, in the place of every player."""
+    import torch
+
+    x = encoded.inputs[encoded.traced]
+    owned = torch.zeros(x.shape[1], dtype=torch.bool, device=x.device)
+    owned[[position for player in encoded.players for position in player.index]] = True
+    blank = ctx.subject.background(encoded=encoded)
+    found = {
+        ZEROS: torch.zeros_like(x),
+        BLANK_PASSAGES if encoded.kind == "generation" else BLANK: blank,
+    }
+    token = getattr(getattr(ctx.subject, "tokenizer", None), "pad_token_id", None)
+    if token is not None and ctx.subject.module is not None:
+        with torch.no_grad(), ctx.subject.lock:
+            embed = ctx.subject.module.get_input_embeddings()  # type: ignore[operator]
+            padding = embed(torch.tensor([[token]], device=x.device))
+        padded = torch.where(owned[None, :, None], padding, x.detach())
+        if not torch.equal(padded, blank.expand_as(padded)):
+            found[PADDED] = padded
+    return found

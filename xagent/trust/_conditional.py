@@ -1,0 +1,47 @@
+"""Removed inputs filled in from rows that look like the rest of the case, so that probes stay among real data."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+NEIGHBOURS = 10
+LEAST_ROWS = 30
+"""Rows of a reference below which its nearest ones are no neighbours."""
+MOST_ROWS = 5000
+_SAME = 1e-6
+
+
+class ConditionalFill:
+    """Draws from the reference given what is kept (Aas, Jullum and Loland 2021, the empirical approach, with equal
+    weights for the nearest rows).
+
+    x: (d,) the case. rows: (n, d) reference, thinned to 5,000; rows equal to the case are left out, or the case itself
+    would be put back in the place of what was removed. owner: (d,) int64, the player of each column. Raises ValueError
+    with fewer than 30 other rows.
+    """
+
+    def __init__(self, x: Tensor, rows: Tensor, owner: Tensor, seed: int = 0, neighbours: int = NEIGHBOURS) -> None:
+        x, rows = x.detach().cpu(), rows.detach().cpu().to(x.dtype)
+        if len(rows) > MOST_ROWS:
+            chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]
+            rows = rows[chosen.sort().values]
+        spread = rows.double().std(0)
+        scale = torch.where(spread > 1e-12, spread, torch.ones_like(spread))
+        apart = ((rows.double() - x.double()) / scale) ** 2
+        other = apart.max(1).values > _SAME**2
+        if int(other.sum()) < LEAST_ROWS:
+            raise ValueError(f"conditional fill-in needs at least {LEAST_ROWS} other rows")
+        self._x, self._rows, self._apart = x, rows[other], apart[other].float()
+        self._owner, self._seed, self.neighbours = owner, seed, min(neighbours, LEAST_ROWS)
+
+    def fill(self, keep: Tensor) -> Tensor:
+        """(m, k, d): for each coalition keep (m, P) bool, k rows that have the case's values where it keeps them and a
+        near row's values elsewhere. Rows that are equally near are drawn by the seed."""
+        kept = keep[:, self._owner]
+        distance = kept.float() @ self._apart.T
+        generator = torch.Generator().manual_seed(self._seed)
+        # Far below any difference that counts: it only orders rows that are equally near.
+        distance += 1e-6 * torch.rand(distance.shape, generator=generator)
+        near = distance.topk(self.neighbours, dim=1, largest=False).indices
+        return torch.where(kept[:, None, :], self._x, self._rows[near])
