@@ -60,20 +60,23 @@ class ModelReference(Frozen):
     loaded again.
     """
 
-    format: Literal["torch-export", "transformers", "live"]
+    format: Literal["torch-export", "transformers", "xgboost", "lightgbm", "declared", "live"]
     path: Annotated[str, StringConstraints(max_length=1000)] = ""
     sha256: Sha256 | None = None
-    """Of the `.pt2` file, or of `model.safetensors` in a transformers folder."""
+    """Of the model file, or of `model.safetensors` in a transformers folder."""
     name: ShortText
     version: ShortText
     encoder: RelativePath | None = None
-    """JSON file that turns raw values into tensors; needed for tabular and image input of a torch-export model."""
+    """JSON file that turns raw values into tensors; needed for tabular and image input of a torch-export model. Trees
+    take raw values under the names in their file when there is none; a declared model never has one."""
     output: OutputSpec
 
     @model_validator(mode="after")
     def _path_fits_format(self) -> ModelReference:
         if (self.format == "live") != (self.path == ""):
             raise ValueError("'path' is needed for a model on disk and must be left out for a live one")
+        if self.format == "declared" and self.encoder is not None:
+            raise ValueError("'encoder' must be left out: a declared model takes raw values")
         return self
 
 

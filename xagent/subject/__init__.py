@@ -11,12 +11,14 @@ from xagent.subject._image import ImageEncoder
 from xagent.subject._load import Reproduced, load_subject, reproduce
 from xagent.subject._subject import Subject
 from xagent.subject._text import TextSubject
+from xagent.subject._trees_subject import ExactRelevance
 from xagent.subject._units import Encoded, Exchange, Player
 
 __all__ = [
     "AnswerSubject",
     "Encoded",
     "EstimatorSubject",
+    "ExactRelevance",
     "Exchange",
     "ImageEncoder",
     "ImageSubject",

@@ -17,6 +17,7 @@ from xagent.subject._subject import HashState, Subject, chosen_device, tensor_of
 from xagent.subject._text import TextSubject
 from xagent.subject._torch_export import load_exported
 from xagent.subject._transformers import WEIGHTS, chat_template, load_transformer
+from xagent.subject._trees_load import FORMATS, load_classic
 
 
 def load_subject(case: Case, *, device: str = "auto", allow_mismatch: bool = False) -> Subject:
@@ -33,6 +34,11 @@ def load_subject(case: Case, *, device: str = "auto", allow_mismatch: bool = Fal
             "Explain it from Python again, or save it with torch.export.save or save_pretrained.",
         )
     path = resolve_file(case, case.model.path, "model.path")
+    subject: Subject | None
+    if case.model.format in FORMATS:
+        subject = load_classic(case, path, lambda digest, name: _hash_state(case, digest, name, allow_mismatch))
+        probe(subject)
+        return subject
     subject = _transformer(case, path, place, allow_mismatch)
     subject = subject or _exported(case, path, place, allow_mismatch)
     probe(subject)

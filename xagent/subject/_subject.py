@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xagent.subject._encoder import TabularEncoder
     from xagent.subject._estimator import EstimatorSubject, Linear
     from xagent.subject._image import ImageEncoder
+    from xagent.subject._trees_subject import ExactRelevance
 
 CHUNK = 512
 Input = TabularInput | TextInput | ImageInput | GenerationInput
@@ -121,7 +122,8 @@ class Subject(ABC):
         """What "not there" looks like: (1, ...), broadcastable to the traced tensor.
 
         Rows and images: the mean of `reference` (n, ...), zeros when there is none. Texts: the mask token's embedding
-        (pad or unk when the tokenizer has no mask), with the special tokens of `encoded` left as they are.
+        (pad or unk when the tokenizer has no mask), with the special tokens of `encoded` left as they are. Trees and
+        sums of terms: rows of `reference` (n, d), which scores are averaged over.
         """
 
     def encode_table(self, frame: pd.DataFrame, field: str = "reference") -> Tensor:
@@ -146,6 +148,15 @@ class Subject(ABC):
     def linear_coefficients(self) -> Linear | None:
         """The model as one linear map of its raw columns, where it is one; None for any other."""
         return None
+
+    def exact_relevance(self, encoded: Encoded, background: Tensor | None = None) -> ExactRelevance | None:
+        """Shapley values in closed form, where the model has such a form (trees, sums of terms); None for any other."""
+        return None
+
+    def coalition_logits(self, encoded: Encoded, keep: Tensor, background: Tensor | None = None) -> Tensor:
+        """Scores (m, K) of coalitions keep (m, P): of the altered inputs that `ablate` makes, or, for a subject that
+        compares with every row of its background, their mean over the rows."""
+        return self.logits(self.ablate(encoded, keep, background))
 
     @torch.no_grad()
     def logits(self, inputs: dict[str, Tensor]) -> Tensor:

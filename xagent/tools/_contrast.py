@@ -106,8 +106,7 @@ def score_coalitions(
 
     def score(keep: Tensor) -> Tensor:
         scores = [
-            contrast.of(ctx.subject.logits(ctx.subject.ablate(encoded, part, background)))
-            for part in torch.split(keep, rows)
+            contrast.of(ctx.subject.coalition_logits(encoded, part, background)) for part in torch.split(keep, rows)
         ]
         return torch.cat(scores).double()
 

@@ -48,6 +48,15 @@ def relevance_claims(data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
     yield claim("gap", "value", data.gap, "/gap", scale="none")
     yield claim("audit.count", "count", sum(data.audit.values()), "/audit", "model")
 
+    if data.rows is not None:
+        yield claim("rows.used", "count", data.rows.used, "/rows/used", "population")
+        yield claim("rows.available", "count", data.rows.available, "/rows/available", "population")
+    for n, pair in enumerate(data.pairs[:MOST_DRIVERS]):
+        name = " and ".join(pair.labels)
+        yield claim(f"pair.{n + 1}.name", "text", name, f"/pairs/{n}/labels")
+        more = {"scale": scale, "unit": unit, "sign": sign_of(pair.relevance)}
+        yield claim(f"pair.{n + 1}.effect", "effect", pair.relevance, f"/pairs/{n}/relevance", **more)
+
     signs = [_sign(p) for p in data.players]
     weighed = any(signs)  # without any relevance there is nothing to have a share of
     yield claim("features.count", "count", len(data.players), "/players")

@@ -36,6 +36,22 @@ class HeadRelevance(Result):
     relevance: float
 
 
+class PairRelevance(Result):
+    """What two features add only together, beyond what each adds alone; it is split evenly between them."""
+
+    features: tuple[str, str]
+    labels: tuple[str, str]
+    relevance: float
+
+
+class ReferenceRows(Result):
+    """How many rows of the reference population were averaged over, of how many, and the seed that chose them."""
+
+    used: int
+    available: int
+    seed: int
+
+
 class ImageMap(Result):
     """pixels: grey values in [0, 1], rows from the top; map: signed relevance of each pixel."""
 
@@ -110,7 +126,8 @@ class RelevanceResult(Result):
     """players stand by rank. score: explained score, the target's output minus the foil's. ledger: where the score went
     (sums to it, up to residual); unassigned: relevance of positions that belong to no player, such as special tokens.
     gap: |residual| / |score|. audit: operations without a rule. complete: the method claims that the list sums to
-    f(x) - f(background). by_removal: the list was made by leaving out one input at a time.
+    f(x) - f(background). by_removal: the list was made by leaving out one input at a time. pairs: of an additive model,
+    by falling magnitude. rows: of the reference, where scores are averaged over them.
     """
 
     method: str
@@ -134,3 +151,5 @@ class RelevanceResult(Result):
     tokens: tuple[TokenRelevance, ...] | None = None
     sentences: tuple[SentenceRelevance, ...] | None = None
     answer: AnswerRelevance | None = None
+    pairs: tuple[PairRelevance, ...] = ()
+    rows: ReferenceRows | None = None

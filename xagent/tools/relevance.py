@@ -27,7 +27,9 @@ from xagent.tools._relevance_result import (
     HeadRelevance,
     ImageMap,
     LayerRelevance,
+    PairRelevance,
     PlayerRelevance,
+    ReferenceRows,
     RelevanceResult,
     SentenceRelevance,
     TokenRelevance,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor, nn
 
-    from xagent.subject import Encoded
+    from xagent.subject import Encoded, ExactRelevance
 
 LEDGER = ("inputs", "baseline", "biases", "positions", "constants", "softmax", "unhandled")
 
@@ -45,8 +47,8 @@ LEDGER = ("inputs", "baseline", "biases", "positions", "constants", "softmax", "
 class Relevance(Tool[RelevanceResult]):
     """Traces the target's score against the strongest other class back to the inputs.
 
-    A model without a module to trace is explained by its coefficients if it is linear, else by leaving out one input at
-    a time.
+    A model without a module to trace is explained exactly where it has a closed form (trees, sums of terms, linear
+    models), else by leaving out one input at a time.
     """
 
     name = "relevance"
@@ -57,7 +59,9 @@ class Relevance(Tool[RelevanceResult]):
         contrast = contrast_of(ctx, ctx.subject.logits(encoded.inputs))
         reference = reference_of(ctx)
         background, baseline = background_of(ctx, encoded, reference)
-        if ctx.subject.module is None:
+        if (exact := ctx.subject.exact_relevance(encoded, background)) is not None:
+            found = exactly(encoded, contrast, exact, len(reference.rows) if reference else None)
+        elif ctx.subject.module is None:
             found = _without_module(ctx, encoded, contrast, background)
         else:
             # Words carry relevance from zero: an average or a blank word would take a part of it out of the account.
@@ -80,6 +84,7 @@ class Relevance(Tool[RelevanceResult]):
             tokens=_tokens(encoded, values) if encoded.kind == "text" else None,
             sentences=_sentences(ctx, encoded, values),
             answer=answer_relevance(ctx, encoded, units, values) if encoded.exchange is not None else None,
+            pairs=_pairs(ctx, contrast, exact) if exact is not None else (),
             **found,
         )
 
@@ -137,6 +142,44 @@ def per_unit(encoded: Encoded, relevance: Tensor) -> Tensor:
     if encoded.kind in ("text", "generation"):
         return row.sum(-1)
     return row.sum(0).reshape(-1) if encoded.kind == "image" else row.reshape(-1)
+
+
+def exactly(encoded: Encoded, contrast: Contrast, exact: ExactRelevance, available: int | None) -> dict[str, Any]:
+    """Shapley values of the contrast: what its two classes get, subtracted. available: rows of the reference."""
+    import torch
+
+    values = contrast.of(exact.values)
+    units = torch.zeros(encoded.inputs[encoded.traced].numel(), dtype=torch.float64)
+    for player, value in zip(encoded.players, values, strict=True):
+        units[player.index[0]] = value
+    score, base = float(contrast.of(exact.scores[None])[0]), float(contrast.of(exact.base[None])[0])
+    listed = float(values.sum())
+    residual = score - base - listed
+    return {
+        "method": exact.method,
+        "status": "exact",
+        "score": score,
+        "ledger": {**dict.fromkeys(LEDGER, 0.0), "inputs": listed, "baseline": base, "residual": residual},
+        "gap": abs(residual) / max(abs(score), 1e-12),
+        "audit": {},
+        "complete": True,
+        "by_removal": False,
+        "rows": None if available is None else ReferenceRows(used=exact.rows, available=available, seed=exact.seed),
+        "units": units,
+    }
+
+
+def _pairs(ctx: Context, contrast: Contrast, exact: ExactRelevance) -> tuple[PairRelevance, ...]:
+    """What pairs of inputs add only together, the largest first."""
+    found = [
+        PairRelevance(
+            features=pair.features,
+            labels=(ctx.card.feature(pair.features[0]).label, ctx.card.feature(pair.features[1]).label),
+            relevance=float(contrast.of(pair.worth[None])[0]),
+        )
+        for pair in exact.pairs
+    ]
+    return tuple(sorted(found, key=lambda pair: -abs(pair.relevance)))
 
 
 def _without_module(ctx: Context, encoded: Encoded, contrast: Contrast, background: Tensor) -> dict[str, Any]:

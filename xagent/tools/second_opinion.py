@@ -214,7 +214,7 @@ def game_of(ctx: Context, encoded: Encoded, found: Mapping[str, Any]) -> tuple[G
         encoded.inputs,
         encoded.traced,
         Target.index(contrast.target) if foil is None else Target.contrast(contrast.target, foil),
-        background,
+        background.mean(dim=0, keepdim=True),  # one input already, but for a subject that averages over rows
         tuple(player.index for player in encoded.players),
         ctx.subject.module,
         score_coalitions(ctx, encoded, contrast, background),
