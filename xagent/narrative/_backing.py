@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from xagent.evidence import Claim, Ledger
-from xagent.narrative._lexicon import fold, lexicon
+from xagent.narrative._lexicon import Lexicon, fold
 from xagent.narrative._model import Assertion, Sentence
+from xagent.narrative._reading import FINEST
 
 Complaint = tuple[str, str, str | None]
 _OUTSIDE_ROLES = "reference.name"  # checked as the baseline of what it is compared with
 
 
-def backing(sentence: Sentence, literal: str, places: list[int], seen: Ledger, hole: str) -> Iterator[Complaint]:
+def backing(
+    sentence: Sentence, literal: str, places: list[int], seen: Ledger, hole: str, data: Lexicon
+) -> Iterator[Complaint]:
     """Complaints (kind, message, word) about assertions, roles, features and populations of one sentence.
 
     literal: the frame with `hole` for each token. places: where each assertion's words start in it.
@@ -22,19 +25,20 @@ def backing(sentence: Sentence, literal: str, places: list[int], seen: Ledger, h
     holes = [match.start() for match in re.finditer(re.escape(hole), literal)]
     claims = [seen[token.claim] for token in sentence.tokens]
     for assertion in sentence.assertions:
-        reason = _unbacked(assertion, seen)
+        reason = _unbacked(assertion, sentence, seen, data)
         if reason:
             yield assertion.kind, f"{assertion.word!r}: {reason}.", assertion.word
     yield from _bound_magnitudes(sentence, claims)
-    yield from _roles(literal, hole, claims)
+    yield from _roles(literal, hole, claims, data)
     yield from _features(sentence, claims, holes, places, seen)
     yield from _targets(sentence, seen)
     yield from _populations(sentence, claims, seen)
-    yield from _units(sentence, claims, seen)
+    yield from _units(sentence, claims)
+    yield from _alike(sentence, claims)
 
 
-def _unbacked(assertion: Assertion, seen: Ledger) -> str | None:
-    data, word = lexicon(), fold(assertion.word)
+def _unbacked(assertion: Assertion, sentence: Sentence, seen: Ledger, data: Lexicon) -> str | None:
+    word = fold(assertion.word)
     if assertion.kind == "standing":
         return None if word in data.standing and not assertion.claims else "no such standing phrase is registered"
     if assertion.kind == "state":
@@ -54,7 +58,9 @@ def _unbacked(assertion: Assertion, seen: Ledger) -> str | None:
         wanted = 1 if meaning == "for" else -1
         return next((r for r in (_wrong_direction(c, wanted, seen) for c in found) if r), None)
     if assertion.kind == "order":
-        return _wrong_order(found, meaning, seen)
+        return _wrong_order(found, meaning)
+    if assertion.kind == "causal":
+        return next((r for r in (_not_rescored(c, sentence, seen) for c in found) if r), None)
     return _wrong_comparison(found, meaning, seen)
 
 
@@ -72,7 +78,17 @@ def _wrong_direction(claim: Claim, wanted: int, seen: Ledger) -> str | None:
     return None if signs == {wanted} else f"{claim.id} does not point that way"
 
 
-def _wrong_order(found: list[Claim], meaning: str, seen: Ledger) -> str | None:
+def _not_rescored(claim: Claim, sentence: Sentence, seen: Ledger) -> str | None:
+    """What a change does is said of a score that was computed again, beside the input and the value it was set to."""
+    stem = claim.id.removesuffix(".score")
+    if not re.fullmatch(r"counterfactual\.[0-9]+\.score", claim.id) or not _numbers([claim]):
+        return f"{claim.id} is not a score that was computed again"
+    cited = {token.claim for token in sentence.tokens}
+    needed = {f"{stem}.{part}" for part in ("name", "value", "score")}
+    return None if needed <= cited & set(seen) else "the change and the new score must stand beside it"
+
+
+def _wrong_order(found: list[Claim], meaning: str) -> str | None:
     ranks = [c.value for c in found if c.kind == "rank" and isinstance(c.value, int)]
     if len(ranks) != len(found):
         return "order rests on ranks alone"
@@ -121,22 +137,22 @@ def _bound_magnitudes(sentence: Sentence, claims: list[Claim]) -> Iterator[Compl
             yield "unbound", f"{claim.id} is printed without the word that carries its sign.", claim.id
 
 
-def _roles(literal: str, hole: str, claims: list[Claim]) -> Iterator[Complaint]:
+def _roles(literal: str, hole: str, claims: list[Claim], data: Lexicon) -> Iterator[Complaint]:
     """The last role word before a token, or else the first after it, must introduce such a claim."""
     parts = literal.split(hole)
     for i, claim in enumerate(claims):
         if claim.id == _OUTSIDE_ROLES or is_name(claim):
             continue
-        before, after = _role_words(parts[i]), _role_words(parts[i + 1])
+        before, after = _role_words(parts[i], data), _role_words(parts[i + 1], data)
         role = before[-1] if before else after[0] if after else None
         if role is None:
             yield "role", f"No word says what {claim.id} is.", claim.id
-        elif not any(fnmatchcase(claim.id, pattern) for pattern in lexicon().roles[role]):
+        elif not any(fnmatchcase(claim.id, pattern) for pattern in data.roles[role]):
             yield "role", f"{role!r} does not introduce {claim.id}.", claim.id
 
 
-def _role_words(text: str) -> list[str]:
-    return [fold(match[0]) for match in lexicon().role_pattern.finditer(text)]
+def _role_words(text: str, data: Lexicon) -> list[str]:
+    return [fold(match[0]) for match in data.role_pattern.finditer(text)]
 
 
 def is_name(claim: Claim) -> bool:
@@ -184,13 +200,31 @@ def _populations(sentence: Sentence, claims: list[Claim], seen: Ledger) -> Itera
         yield "baseline", "The population that is named is not the one that the value was compared with.", None
 
 
-def _units(sentence: Sentence, claims: list[Claim], seen: Ledger) -> Iterator[Complaint]:
+def _units(sentence: Sentence, claims: list[Claim]) -> Iterator[Complaint]:
     """Within one comparison all figures have the same unit and scale."""
     if not any(assertion.kind == "comparison" for assertion in sentence.assertions):
         return
     figures = [c for c in claims if c.kind in ("value", "threshold", "compare") and _numbers([c])]
     if len({_measure(c) for c in figures}) > 1 or len({c.unit for c in figures}) > 1:
         yield "units", "A comparison mixes units or scales.", figures[0].id
+
+
+def _alike(sentence: Sentence, claims: list[Claim]) -> Iterator[Complaint]:
+    """Two figures that a comparison tells apart do not print as one while more digits would tell them apart."""
+    if not any(assertion.kind == "comparison" for assertion in sentence.assertions):
+        return
+    shown = [
+        (token, claim)
+        for token, claim in zip(sentence.tokens, claims, strict=True)
+        if claim.kind in ("value", "threshold") and _numbers([claim])
+    ]
+    for i, (token, claim) in enumerate(shown):
+        for other, second in shown[:i]:
+            digits = re.search(r"\(([0-9]+)\)", token.policy)
+            coarse = digits is not None and int(digits[1]) < FINEST
+            same = (claim.unit, _measure(claim)) == (second.unit, _measure(second))
+            if coarse and same and token.text == other.text and claim.value != second.value:
+                yield "precision", f"{claim.id} and {second.id} print alike and are compared.", claim.id
 
 
 def _measure(claim: Claim) -> str:

@@ -17,7 +17,8 @@ _PART = re.compile(
 )
 _OPTION = re.compile(r"⟨([^⟨⟩]*)⟩")
 _KINDS: dict[str, AssertionKind] = {
-    "direction": "direction", "order": "order", "comparison": "comparison", "state": "state", "standing": "standing",
+    "direction": "direction", "order": "order", "comparison": "comparison", "causal": "causal",
+    "state": "state", "standing": "standing",
 }  # fmt: skip
 MAX_BUMP = 8
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
+from xagent.errors import ConfigurationFault
 from xagent.evidence import Claim
+from xagent.narrative._format import Format, read_format
 
 
 @dataclass(frozen=True)
@@ -54,27 +57,34 @@ class Lexicon:
     vocabulary: frozenset[str]
     alias: dict[str, str]
     bands: tuple[tuple[float, str], ...]
-    doubtful: frozenset[str]
+    format: Format
+    handover: frozenset[str]
+
+
+ASSERTING = ("direction", "comparison", "order", "causal")
 
 
 @cache
-def lexicon() -> Lexicon:
-    data, other = _toml("lexicon.en.toml"), _toml("words.en.toml")
-    stated = _toml("states.en.toml")
+def lexicon(language: str = "en") -> Lexicon:
+    """The verifier's words in a language. Raises ConfigurationFault when there are none."""
+    if not re.fullmatch(r"[a-z]{2,3}", language) or not _file(f"lexicon.{language}.toml").is_file():
+        raise ConfigurationFault(f"language: no sentence can be verified in {language!r}.", "Use en.")
+    data, other = _toml(f"lexicon.{language}.toml"), _toml(f"words.{language}.toml")
+    stated = _toml(f"states.{language}.toml")
     asserting = {
-        kind: {" ".join(phrase.split()): meaning for meaning, line in data[kind].items() for phrase in line.split("|")}
-        for kind in ("direction", "comparison", "order")
+        kind: {fold(phrase): meaning for meaning, line in data.get(kind, {}).items() for phrase in line.split("|")}
+        for kind in ASSERTING
     }
     refused = {kind: [w.replace("-", " ") for w in text.split()] for kind, text in data["refused"].items()}
     for kind, phrases in asserting.items():
-        refused[kind] = [*phrases, *(w.replace("-", " ") for w in data["guarded"][kind].split())]
+        guarded = [w.replace("-", " ") for w in data["guarded"].get(kind, "").split()]
+        refused[kind] = [*refused.get(kind, ()), *phrases, *guarded]
     states: dict[str, list[State]] = {}
     for item in stated["state"]:
         rule = {key: item[key] for key in ("over", "under", "up_to", "any", "absent") if key in item}
         for phrase in item["phrases"]:
             states.setdefault(fold(phrase), []).append(State(item["claim"], tuple(item.get("values", ())), **rule))
     roles = dict(_role(line) for line in data["bind"]["roles"].strip().splitlines())
-    persuasion = {word for kind in ("hedge", "persuasive", "causal", "negation", "number") for word in refused[kind]}
     return Lexicon(
         refused=tuple((kind, any_of(words)) for kind, words in refused.items()),
         asserting=asserting,
@@ -85,7 +95,8 @@ def lexicon() -> Lexicon:
         vocabulary=frozenset(data["vocabulary"]["plain"].split()),
         alias=other["alias"],
         bands=tuple((band["under"], band["word"]) for band in other["band"]),
-        doubtful=frozenset(persuasion),
+        format=read_format(data["format"]),
+        handover=frozenset(fold(phrase) for phrase in data["demand"]["handover"]),
     )
 
 
@@ -106,5 +117,9 @@ def _role(line: str) -> tuple[str, tuple[str, ...]]:
     return fold(phrase), tuple(patterns.split())
 
 
+def _file(name: str) -> Traversable:
+    return files("xagent.narrative").joinpath(name)
+
+
 def _toml(name: str) -> dict[str, Any]:
-    return tomllib.loads(files("xagent.narrative").joinpath(name).read_text(encoding="utf-8"))
+    return tomllib.loads(_file(name).read_text(encoding="utf-8"))

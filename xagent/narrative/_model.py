@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-AssertionKind = Literal["direction", "order", "comparison", "state", "standing"]
+AssertionKind = Literal["direction", "order", "comparison", "causal", "state", "standing"]
 
 
 class _Frozen(BaseModel):
@@ -25,8 +25,9 @@ class Assertion(_Frozen):
     """A word that states something about claims, and the claims that must back it.
 
     direction: `spoke for` rests on the sign of effects. order: `largest` rests on ranks. comparison: `above` rests on a
-    comparison, or on two values in the same unit. state: a registered phrase that holds while a claim has a certain
-    value or is absent. standing: a registered phrase that is true of every report.
+    comparison, or on two values in the same unit. causal: `moves` rests on a counterfactual's new score. state: a
+    registered phrase that holds while a claim has a certain value or is absent. standing: a registered phrase that is
+    true of every report.
     word: the words as they stand in the text. Assertions are listed in the order of their words.
     """
 
@@ -94,7 +95,11 @@ class Narrative(_Frozen):
 
 
 class Problem(_Frozen):
-    """Why a narrative must not be shown. sentence: its id, or "" for the whole. token: claim or word at fault."""
+    """Why a narrative must not be shown.
+
+    kind: one of those in docs/verification.md. sentence: its id, or "" for the whole. token: claim or word at fault.
+    message: what is wrong. mend: what would put it right.
+    """
 
     kind: str
     sentence: str = ""

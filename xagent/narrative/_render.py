@@ -3,7 +3,7 @@
 Policies
     exact       every digit of the number, thousands separated by commas, then the unit
     round(n)    n decimals, half-even, then the unit
-    signed(n)   round(n) with its sign written out
+    signed(n)   round(n) with its sign written out; an effect shows its sign under every policy but size
     size(n)     round(n) without its sign, which a word in the sentence must carry
     sci(n)      n decimals and a power of ten
     percent(n)  times one hundred, n decimals, %
@@ -58,7 +58,7 @@ def render_value(claim: Claim, policy: str) -> str:
     if name == "band" and digits is None:
         return words().band(float(number))
     if name == "exact" and digits is None:
-        return _with_unit(_plain(number), claim.unit)
+        return _with_unit(_plus(number, claim) + _plain(number), claim.unit)
     if digits is None:
         raise XagentError(f"{claim.id}: there is no policy {policy!r}.", "See xagent.narrative.render_value.")
     return _rounded(number, name, digits, claim)
@@ -91,7 +91,7 @@ def default_policy(claim: Claim, persona: Persona) -> str:
         return f"percent({_decimals_of_percent(value, persona.precision.percent)})"
     policy = figure_policy(claim, persona)
     if claim.kind == "effect":
-        return policy.replace("round", "signed") if policy.startswith("round") else policy
+        return "signed(0)" if policy == "exact" else policy.replace("round", "signed")
     if claim.kind == "compare":
         return policy.replace("round", "size") if policy.startswith("round") else "size(0)"
     return policy
@@ -159,7 +159,7 @@ def _words(value: bool | float | str | None, limit: int) -> str:
 
 def _rounded(number: Decimal, name: str, digits: int, claim: Claim) -> str:
     if name == "round":
-        return _with_unit(_fixed(number, digits), claim.unit)
+        return _with_unit(_plus(number, claim) + _fixed(number, digits), claim.unit)
     if name == "signed":
         return _with_unit(("+" if number > 0 else "") + _fixed(number, digits), claim.unit)
     if name == "size":
@@ -171,8 +171,14 @@ def _rounded(number: Decimal, name: str, digits: int, claim: Claim) -> str:
         return f"{text} percentage point{'' if text == '1' else 's'}"
     if name == "sci":
         mantissa, exponent = f"{number:.{digits}e}".split("e")
+        mantissa = _plus(number, claim) + mantissa
         return _with_unit(f"{mantissa}e{int(exponent)}".replace("-", MINUS), claim.unit)
     raise XagentError(f"{claim.id}: there is no policy {name!r}.", "See xagent.narrative.render_value.")
+
+
+def _plus(number: Decimal, claim: Claim) -> str:
+    """An effect always shows its sign."""
+    return "+" if claim.kind == "effect" and number > 0 else ""
 
 
 def _fixed(number: Decimal, digits: int) -> str:

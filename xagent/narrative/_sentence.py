@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from xagent.evidence import Claim, Ledger
 from xagent.narrative._backing import backing
-from xagent.narrative._lexicon import any_of, fold, lexicon
+from xagent.narrative._lexicon import Lexicon, any_of, fold, lexicon
 from xagent.narrative._model import Problem, Sentence
-from xagent.narrative._reading import expected_words, misreading
+from xagent.narrative._reading import WORDS, expected_words, hides, misreading
 from xagent.personas import Persona
 
 _TOKEN = re.compile(r"⟦([^⟦⟧|]+)\|([^⟦⟧|]+)⟧")
 HOLE = "\ufffc"  # stands for a token in the literal text
 MEND = {
     "number": "Print figures through tokens alone.",
-    "month": "Print dates through tokens alone.",
+    "ordinal": "Bind the word to ranks with an order assertion, or print the rank through a token.",
+    "percentage": "Print percentages through tokens alone.",
+    "date": "Print dates through tokens alone.",
+    "superlative": "Leave the word out; rank is stated by order assertions.",
+    "quantifier": "Print how many there are through a count.",
     "currency": "Print amounts and their units through tokens alone.",
     "direction": "Bind the word to effects with a direction assertion.",
     "comparison": "Bind the word to a comparison with a comparison assertion.",
@@ -25,7 +30,7 @@ MEND = {
     "negation": "Use a registered phrase with a state assertion.",
     "hedge": "Leave the word out; certainty is stated by the trust claims.",
     "persuasive": "Use neutral words.",
-    "causal": "Say how the model used the input, not why things happen.",
+    "causal": "Say how the model used the input; what a change does rests on a counterfactual that was scored again.",
     "name": "Print names through tokens alone.",
     "avoid": "This reader is not given terms of the trade.",
     "unknown-word": "Use words of the lexicon, or a token.",
@@ -34,16 +39,20 @@ MEND = {
 
 @dataclass
 class Context:
-    """What a sentence is checked against. seen: claims that this persona may see.."""
+    """What a sentence is checked against. seen: claims that this persona may see."""
 
     ledger: Ledger
     seen: Ledger
     persona: Persona
     subjects: frozenset[str]
     names: re.Pattern[str] = field(init=False)
+    data: Lexicon = field(init=False)
+    language: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.names = any_of(_labels(self.ledger))
+        self.language = self.persona.language
+        self.data = lexicon(self.language)
+        self.names = any_of(_labels(self.ledger, self.data))
 
     def canonical(self, text: str) -> str:
         for word, other in self.persona.vocabulary.items():
@@ -58,6 +67,12 @@ def check_sentence(sentence: Sentence, context: Context) -> Iterator[Problem]:
         yield _problem("frame", sentence, None, "The tokens listed are not those of the frame.", "List them in order.")
         return
     literals = _TOKEN.split(sentence.frame)[::3]
+    strange = context.data.format.strange("".join(literals).replace("⟦", "").replace("⟧", ""))
+    if strange is not None:
+        kind = _kind_of(strange)
+        mend = MEND.get(kind, "Write words with the letters of the language, and case text through tokens.")
+        yield _problem(kind, sentence, strange, f"A sentence is not written with {_named(strange)}.", mend)
+        return
     unknown = [token.claim for token in sentence.tokens if token.claim not in context.seen]
     for key in unknown:
         hidden = key in context.ledger
@@ -81,7 +96,7 @@ def _text(sentence: Sentence, literals: list[str], context: Context) -> Iterator
     if any("⟦" in part or "⟧" in part for part in literals):
         yield _problem("frame", sentence, None, "The frame has a broken token.", "Write tokens as ⟦claim|policy⟧.")
     claims = [context.seen[token.claim] for token in sentence.tokens]
-    strict = [_shape(claim, token.policy) for claim, token in zip(claims, sentence.tokens, strict=True)]
+    strict = [_shape(claim, token.policy, context) for claim, token in zip(claims, sentence.tokens, strict=True)]
     parts = _between(sentence.text, literals, strict) or _between(sentence.text, literals, [".*?"] * len(claims))
     if parts is None:
         yield _problem("text", sentence, None, "The text does not follow its frame.", "Print the frame anew.")
@@ -90,10 +105,13 @@ def _text(sentence: Sentence, literals: list[str], context: Context) -> Iterator
         if part != token.text:
             message = f"The token of {claim.id} is listed as {token.text!r}, but {part!r} is printed."
             yield _problem("text", sentence, claim.id, message, "List the token as it is printed.")
-        wrong = misreading(part, claim, token.policy)
+        wrong = misreading(part, claim, token.policy, context.language)
         if wrong:
             message = f"{part!r} does not print {claim.id} as {token.policy}: {wrong}."
             yield _problem("value", sentence, claim.id, message, "Print the claim under its policy.")
+        elif hides(claim, token.policy):
+            message = f"{part!r} prints {claim.id} as none or all of it, and it is neither."
+            yield _problem("precision", sentence, claim.id, message, "Print more digits.")
 
 
 def _between(text: str, literals: list[str], shapes: list[str]) -> list[str] | None:
@@ -104,17 +122,17 @@ def _between(text: str, literals: list[str], shapes: list[str]) -> list[str] | N
     return list(match.groups()) if match else None
 
 
-def _shape(claim: Claim, policy: str) -> str:
+def _shape(claim: Claim, policy: str, context: Context) -> str:
     """What the printed token may look like, narrow enough that the words around it cannot be mistaken for it."""
-    if policy in ("name", "opening", "quoted", "text", "alias"):
-        return re.escape(expected_words(claim, policy))
+    if policy in WORDS:
+        return re.escape(expected_words(claim, policy, context.language))
     if policy in ("band", "date", "time", "duration"):
         return r"[\w ,.:−]+?"
-    return (
-        r"[+−]?[\d,]+(?:\.\d+)?(?:e−?\d+)?"
-        + (r"(?:%| percentage points?)?" if "p" in policy else "")
-        + (r".*?" if claim.unit else "")
-    )
+    form = context.data.format
+    patterns = [form.percent, *form.points] if policy.startswith("p") else [] if claim.unit else ["{}"]
+    number = rf"[+−]?[0-9{re.escape(form.group)}]+(?:{re.escape(form.decimal)}[0-9]+)?(?:e−?[0-9]+)?"
+    options = [re.escape(pattern).replace(r"\{\}", number) for pattern in patterns]
+    return "|".join(options) if options else number + ".*?"
 
 
 def _words(sentence: Sentence, literals: list[str], context: Context) -> Iterator[Problem]:
@@ -126,7 +144,7 @@ def _words(sentence: Sentence, literals: list[str], context: Context) -> Iterato
         yield _problem(
             "assertion", sentence, word, f"The text does not say {word!r} there.", "Assert words of the text."
         )
-    for kind, message, fault in backing(sentence, literal, places, context.seen, HOLE):
+    for kind, message, fault in backing(sentence, literal, places, context.seen, HOLE, context.data):
         yield _problem(kind, sentence, fault, message, "Choose words that the ledger backs.")
     for kind, word in _bare(bare, context):
         yield _problem(
@@ -151,33 +169,44 @@ def _without_assertions(literal: str, sentence: Sentence, context: Context) -> t
 
 def _bare(text: str, context: Context) -> Iterator[tuple[str, str]]:
     """Words outside tokens and assertions that a sentence may not use of its own accord, with the kind of problem."""
-    data = lexicon()
-    patterns = [("avoid", any_of(context.persona.avoid)), *data.refused, ("name", context.names)]
+    data = context.data
+    patterns = [("avoid", any_of(context.persona.avoid)), ("name", context.names), *data.refused]
     for kind, pattern in patterns:
         while match := pattern.search(text):
             yield kind, match[0]
             text = text[: match.start()] + "\x1f" * len(match[0]) + text[match.end() :]
     for match in re.finditer(r"[^\s\x1f\ufffc.,;:()“”!?/-]+", text):
         word = fold(match[0])
-        if any(c.isnumeric() for c in word):
-            yield "number", match[0]
-        elif any(c in "%‰€$£¥₹" for c in word):
-            yield "currency", match[0]
-        elif word not in data.vocabulary:
+        if word not in data.vocabulary:
             yield "unknown-word", match[0]
 
 
-def check_title(title: str) -> Iterator[str]:
+def check_title(title: str, language: str) -> Iterator[str]:
     """Words of a title that would colour what follows; a title states nothing, so direction words may stand."""
-    for kind, pattern in lexicon().refused:
-        if kind in ("number", "month", "currency", "hedge", "persuasive", "causal"):
+    data = lexicon(language)
+    for kind, pattern in data.refused:
+        if kind not in ("direction", "comparison", "order", "negation"):
             yield from (match[0] for match in pattern.finditer(title))
-    yield from re.findall(r"\d+|[%€$£]", title)
+    yield from (c for c in title if c not in data.format.letters)
 
 
-def _labels(ledger: Ledger) -> set[str]:
+def _kind_of(char: str) -> str:
+    """What a character that no sentence is written with would smuggle in."""
+    plain = unicodedata.normalize("NFKC", char)
+    if any(c.isnumeric() for c in plain):
+        return "number"
+    if any(unicodedata.category(c) == "Sc" for c in plain):
+        return "currency"
+    return "percentage" if set(plain) & set("%‰‱٪") else "characters"
+
+
+def _named(char: str) -> str:
+    return f"{char!r} ({unicodedata.name(char, f'U+{ord(char):04X}')})"
+
+
+def _labels(ledger: Ledger, data: Lexicon) -> set[str]:
     """Names of inputs and of categories, except those made of plain words alone."""
-    plain = lexicon().vocabulary
+    plain = data.vocabulary
     found = set()
     for claim in ledger.values():
         is_label = claim.kind == "text" and claim.feature is not None and claim.id.endswith((".name", ".label"))

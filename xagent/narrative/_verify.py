@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from xagent.evidence import Claim, Finding, Ledger
-from xagent.narrative._lexicon import fold, lexicon
+from xagent.narrative._lexicon import any_of, fold, lexicon
 from xagent.narrative._model import Narrative, Problem, Sentence
 from xagent.narrative._sentence import Context, check_sentence, check_title
-from xagent.personas import Persona
+from xagent.personas import VOCABULARY, Persona
 
 _ANYBODY = frozenset({"", "model", "population", "process", "system", "case"})
 
@@ -31,7 +31,7 @@ def verify(
     problems += _warnings(narrative, seen, findings)
     problems += _required(narrative, seen, persona)
     if _level(seen) == "do not rely":
-        problems += _no_reasons(narrative)
+        problems += _no_reasons(narrative, persona)
     else:
         problems += _both_sides(narrative, seen, persona)
     return problems
@@ -57,11 +57,15 @@ def _form(narrative: Narrative, persona: Persona) -> Iterator[Problem]:
     if -1 in places or places != sorted(set(places)):
         yield _whole("section", "The sections are not those of the persona, in its order.", "Follow the persona.")
     for title in (section.title for section in narrative.sections):
-        for word in check_title(title):
+        for word in check_title(title, persona.language):
             yield _whole("title", f"The title {title!r} says {word!r}.", "Use a neutral title without figures.")
-    for own in persona.vocabulary.values():
-        if any(pattern.search(own) for _, pattern in lexicon().refused):
+    data = lexicon(persona.language)
+    for word, own in persona.vocabulary.items():
+        if any(pattern.search(own) for _, pattern in data.refused):
             yield _whole("vocabulary", f"The persona's word {own!r} is not neutral.", "Choose a plain noun.")
+        others = any_of({*VOCABULARY, *data.roles} - {word})
+        if fold(own) != fold(word) and others.search(own):
+            yield _whole("vocabulary", f"The persona's word {own!r} already means something else.", "Choose another.")
     for figure in narrative.figures:
         if figure.id not in persona.charts:
             yield _whole("section", f"The chart {figure.id!r} is not for this reader.", "Follow the persona.")
@@ -108,7 +112,7 @@ def _about(sentence: Sentence, finding: Finding, seen: Ledger) -> bool:
 def _required(narrative: Narrative, seen: Ledger, persona: Persona) -> Iterator[Problem]:
     alts = {figure.alt.id for figure in narrative.figures}  # what a chart shows is not what the reader is told
     cited = _cited(sentence for sentence in narrative.sentences() if sentence.id not in alts)
-    absent = {rule.claim for rules in lexicon().states.values() for rule in rules if rule.absent}
+    absent = {rule.claim for rules in lexicon(persona.language).states.values() for rule in rules if rule.absent}
     for pattern in persona.required:
         known = any(fnmatchcase(key, pattern) for key in seen)
         wanted = known or (pattern in absent and pattern != "decision.threshold")
@@ -117,7 +121,7 @@ def _required(narrative: Narrative, seen: Ledger, persona: Persona) -> Iterator[
             yield _whole("required", message, "Add the sentence that cites it.", pattern)
 
 
-def _no_reasons(narrative: Narrative) -> Iterator[Problem]:
+def _no_reasons(narrative: Narrative, persona: Persona) -> Iterator[Problem]:
     for sentence in narrative.sentences():
         if any(assertion.kind == "direction" for assertion in sentence.assertions):
             yield Problem(
@@ -126,7 +130,7 @@ def _no_reasons(narrative: Narrative) -> Iterator[Problem]:
                 mend="Say that no reasons are given, and hand over to a person.",
             )  # fmt: skip
     phrases = {fold(a.word) for sentence in narrative.sentences() for a in sentence.assertions if a.kind == "standing"}
-    if not phrases & {"hand this case to a person", "a person who knows the case has to decide"}:
+    if not phrases & lexicon(persona.language).handover:
         yield _whole("do-not-rely", "The case is not handed over to a person.", "Add that sentence.")
 
 
