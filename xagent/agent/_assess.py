@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from xagent.agent._confidence import about_the_confidence
 from xagent.agent._state import Deps, Json
 from xagent.evidence import Artifact, Claim, Finding, Ledger, Severity, slug
 from xagent.tools import case_claims, claims_of
@@ -81,6 +82,7 @@ def _exposures(ledger: Ledger, relevance: Artifact | None) -> Iterator[Claim]:
 def _findings(ledger: Ledger) -> Iterator[Finding]:
     yield from _about_the_answer(ledger)
     yield from _about_the_methods(ledger)
+    yield from about_the_confidence(ledger)
     drivers = list(_about_the_drivers(ledger))
     yield from drivers
     yield from _about_the_population(ledger, [finding.kind for finding in drivers])

@@ -13,6 +13,7 @@ Block = Literal[
     "drivers",
     "summary",
     "trust",
+    "confidence",
     "reproduction",
     "deviation",
     "drift",

@@ -70,6 +70,7 @@ def confidence_claims(data: ConfidenceResult, ctx: Context) -> Iterator[Claim]:
         ("median", "median", "amount", near.median),
         ("high", "high", "amount", near.high),
         ("true.median", "true_median", "amount", near.true_median),
+        ("distance.below", "percentile", "share", None if near.percentile is None else near.percentile / 100),
         ("distance.percentile", "percentile", "value", near.percentile),
         ("representation", "representation", "text", near.representation),
     )
@@ -122,7 +123,7 @@ def _outcomes(key: str, found: Outcomes, claim: Any, figures: Any, ctx: Context)
         return
     yield claim(f"{key}.verdict", "category", found.verdict, "/outcomes/verdict")
     yield claim(f"{key}.count", "count", len(found.open), "/outcomes/open")
-    calibrated = "class by class" if found.by_class else "all classes together"
+    calibrated = "class by class" if found.by_class else "on all classes together"
     yield claim(f"{key}.calibration", "text", calibrated, "/outcomes/by_class")
     for n, held in enumerate(found.open[:MOST_NAMED], 1):
         words = ctx.card.outcome(held.name).label

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+
+# Here and not where it is used: tools run in threads, and two threads that import scikit-learn at once, which this one
+# does, can find it half made. The registry imports tools before any of them runs.
+from crepes import ConformalRegressor
 from numpy.typing import NDArray
 
 from xagent.tools._conformal import mid_ranks, p_values
@@ -70,8 +74,6 @@ def prediction_set(logits: Floats, truth: Places, row: Floats) -> PredictionSet 
 def interval(predicted: Floats, truth: Floats, value: float) -> tuple[float, float] | None:
     """The conformal interval around a predicted value: plus and minus a quantile of the absolute residuals (n,). None
     with fewer than LEAST_LABELLED."""
-    from crepes import ConformalRegressor
-
     if len(truth) < LEAST_LABELLED:
         return None
     fitted = ConformalRegressor().fit(np.abs(truth - predicted))
