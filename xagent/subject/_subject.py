@@ -153,6 +153,10 @@ class Subject(ABC):
         """Shapley values in closed form, where the model has such a form (trees, sums of terms); None for any other."""
         return None
 
+    def exact_values(self, rows: Tensor, background: Tensor | None = None) -> Tensor | None:
+        """(n, P, K): the values of `exact_relevance` for many encoded rows (n, d); None where that is None."""
+        return None
+
     def coalition_logits(self, encoded: Encoded, keep: Tensor, background: Tensor | None = None) -> Tensor:
         """Scores (m, K) of coalitions keep (m, P): of the altered inputs that `ablate` makes, or, for a subject that
         compares with every row of its background, their mean over the rows."""

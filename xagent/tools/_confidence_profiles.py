@@ -139,7 +139,15 @@ class Tracing:
         return trace.relevance[traced][0].detach(), float(trace.score[0])
 
     def _removed(self, rows: Tensor, weights: Tensor) -> Floats:
-        """(n, units): by the coefficients of a linear model, else by leaving out one input at a time."""
+        """(n, units): exactly where the model has a closed form, by the coefficients of a linear model, else by leaving
+        out one input at a time."""
+        exact = self.ctx.subject.exact_values(rows, self.background)
+        if exact is not None:
+            found = np.zeros(tuple(rows.shape))
+            values = _array((exact * weights[:, None, :]).sum(2))
+            for place, player in enumerate(self.encoded.players):
+                found[:, player.index[0]] = values[:, place]
+            return found
         base = self.ctx.subject.background(encoded=self.encoded) if self.background is None else self.background
         linear = self.ctx.subject.linear_coefficients()
         if linear is not None:

@@ -85,7 +85,7 @@ def places_of(ctx: Context, encoded: Encoded, background: Tensor, reference: Ref
     """Which probes leave the reference population; None when there are too few rows, or too wide ones, to say."""
     from xagent.trust import Manifold
 
-    if reference is None or len(reference.rows) < 2 or background.numel() > WIDEST:
+    if reference is None or len(reference.rows) < 2 or background[0].numel() > WIDEST:
         return None
     manifold = Manifold(reference.rows.flatten(1), ctx.seed)
     return lambda keep: manifold.outside(ctx.subject.ablate(encoded, keep, background)[encoded.traced].flatten(1))
@@ -147,9 +147,10 @@ def _changes(ctx: Context, encoded: Encoded, contrast: Contrast, backgrounds: li
     import torch
 
     x = encoded.inputs[encoded.traced]
-    rows = torch.cat([x, *(b.to(x).expand_as(x) for b in backgrounds)])
+    rows = torch.cat([x, *(b.to(x).expand(len(b), *x.shape[1:]) for b in backgrounds)])
     scores = contrast.of(ctx.subject.logits({**_expanded(encoded, len(rows)), encoded.traced: rows}))
-    return (scores[0] - scores[1:]).tolist()
+    full, *others = torch.split(scores, [1, *(len(b) for b in backgrounds)])
+    return [float(full[0] - other.mean()) for other in others]
 
 
 def _lists(ctx: Context, encoded: Encoded, contrast: Contrast, others: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -186,7 +187,9 @@ def _without_module(
 
     linear, found = ctx.subject.linear_coefficients(), {}
     for name, background in others.items():
-        if linear is not None:
+        if (exact := ctx.subject.exact_relevance(encoded, background)) is not None:
+            found[name] = contrast.of(exact.values)
+        elif linear is not None:
             weights = contrast.of(linear.coefficients.double().T)
             found[name] = _by_player(encoded, (weights * (encoded.inputs[encoded.traced] - background).double())[:1])
         else:
@@ -220,8 +223,8 @@ def _other_backgrounds(
         same = logits.argmax(1).cpu() == contrast.target
         for words, part in ((SAME, asked[same]), (OTHER, asked[~same])):
             if LEAST_ROWS <= len(part) < len(asked):
-                found[words.format(name)] = part.mean(0, keepdim=True)
-    found[HALF.format(name)] = rows[order[: len(rows) // 2]].mean(0, keepdim=True)
+                found[words.format(name)] = ctx.subject.background(part, encoded)
+    found[HALF.format(name)] = ctx.subject.background(rows[order[: len(rows) // 2]], encoded)
     return found
 
 

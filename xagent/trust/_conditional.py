@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from xagent.trust._manifold import without_gaps
+
 NEIGHBOURS = 10
 LEAST_ROWS = 30
 """Rows of a reference below which its nearest ones are no neighbours."""
@@ -26,9 +28,11 @@ class ConditionalFill:
         if len(rows) > MOST_ROWS:
             chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]
             rows = rows[chosen.sort().values]
-        spread = rows.double().std(0)
+        typical = torch.nan_to_num(rows.double().nanmean(0))
+        near, at = without_gaps(rows.double(), typical), without_gaps(x.double(), typical)
+        spread = near.std(0)
         scale = torch.where(spread > 1e-12, spread, torch.ones_like(spread))
-        apart = ((rows.double() - x.double()) / scale) ** 2
+        apart = ((near - at) / scale) ** 2
         other = apart.max(1).values > _SAME**2
         if int(other.sum()) < LEAST_ROWS:
             raise ValueError(f"conditional fill-in needs at least {LEAST_ROWS} other rows")

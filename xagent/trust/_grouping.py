@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xagent.trust._manifold import without_gaps
+
 MOST_GROUPS = 32
 """Blocks of neighbours: there may be hundreds of words, and a language model is slow."""
 MOST_BLOCKS = 64
@@ -100,7 +102,7 @@ def _thinned(rows: Tensor, seed: int) -> NDArray[np.float64]:
     x = rows.detach().cpu().double()
     if len(x) > MOST_ROWS:
         x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS].sort().values]
-    found: NDArray[np.float64] = x.numpy()
+    found: NDArray[np.float64] = without_gaps(x, torch.nan_to_num(x.nanmean(0))).numpy()
     return found
 
 

@@ -23,6 +23,8 @@ class Manifold:
         if len(rows) > MOST_ROWS:
             chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:MOST_ROWS]
             rows = rows[chosen.sort().values]
+        self._typical = torch.nan_to_num(rows.nanmean(0))
+        rows = without_gaps(rows, self._typical)
         spread = rows.std(0)
         self._scale = torch.where(spread > 1e-12, spread, torch.ones_like(spread))
         self._rows = rows / self._scale
@@ -33,6 +35,12 @@ class Manifold:
 
     def outside(self, probes: Tensor) -> Tensor:
         """(m,) bool: which of the probes (m, d) lie beyond the limit."""
-        apart = torch.cdist(probes.detach().cpu().double() / self._scale, self._rows)
+        probes = without_gaps(probes.detach().cpu().double(), self._typical)
+        apart = torch.cdist(probes / self._scale, self._rows)
         # Distances carry rounding of about 1e-7: a copy of a reference row is inside even when the limit is zero.
         return apart.min(1).values > self.limit + 1e-6
+
+
+def without_gaps(rows: Tensor, typical: Tensor) -> Tensor:
+    """(n, d) with missing values (NaN) at the column's typical one (d,): distances then pass them over."""
+    return torch.where(rows.isnan(), typical, rows)
