@@ -6,10 +6,11 @@ In: tasks. Out: per level how near the explanations were to the truth, and how o
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -52,6 +53,7 @@ class Graded:
     level: str
     weakest: str
     ratio: float | None
+    off_manifold: float | None
 
 
 def explanations(case: Case, seed: int) -> Iterator[tuple[str, Tensor, bool]]:
@@ -78,9 +80,9 @@ def graded(task: Task, cases: Sequence[Case], seed: int) -> list[Graded]:
     for number, case in enumerate(cases):
         for source, relevance, complete in explanations(case, seed + number):
             trust = judged(case, relevance, seed + number, complete=complete, by_removal=source == "FeatureAblation")
-            ratio = trust.ratio if isinstance(trust, Trust) else None
+            ratio, outside = (trust.ratio, trust.off_manifold) if isinstance(trust, Trust) else (None, None)
             near = cosine(relevance, case.truth)
-            found.append(Graded(task.id, source, near, trust.level, trust.weakest, ratio))
+            found.append(Graded(task.id, source, near, trust.level, trust.weakest, ratio, outside))
     return found
 
 
@@ -131,9 +133,11 @@ def markdown(rows: Sequence[Graded]) -> str:
             lines.append(f"| {level} | {len(pool)} | {_share(values > 0.9)} | {_share(values < 0.7)} | {low:.2f} |")
     lines += [
         "",
-        "| task | " + " | ".join(f"{s}: refused" for s in SPOILT) + " | exact: strong or fair | real: strong or fair |",
+        "| task | "
+        + " | ".join(f"{s}: refused" for s in SPOILT)
+        + " | exact: strong or fair | real: strong or fair | off-manifold share, median |",
     ]
-    lines.append("| --- |" + " ---: |" * (len(SPOILT) + 2))
+    lines.append("| --- |" + " ---: |" * (len(SPOILT) + 3))
     for task in dict.fromkeys(r.task for r in rows):
         cells = [
             _rate([r.level == "do not rely" for r in rows if (r.task, r.source) == (task, s) and r.cosine < WRONG])
@@ -142,6 +146,8 @@ def markdown(rows: Sequence[Graded]) -> str:
         good = ("strong", "fair")
         cells.append(_rate([r.level in good for r in rows if (r.task, r.source) == (task, "exact")]))
         cells.append(_rate([r.level in good for r in rows if r.task == task and r.source in REAL]))
+        shares = [r.off_manifold for r in rows if r.task == task and r.off_manifold is not None]
+        cells.append(f"{median(shares):.2f}" if shares else "-")
         lines.append(f"| {task} | " + " | ".join(cells) + " |")
     lines += ["", "Fidelity ratio and truth, all tasks where a ratio exists:", ""]
     lines += ["| F/C | explanations | P(cosine > 0.9) | P(cosine < 0.7) |", "| --- | ---: | ---: | ---: |"]
@@ -151,21 +157,29 @@ def markdown(rows: Sequence[Graded]) -> str:
         if len(values):
             name = f"{max(low, -1):g} to {min(high, 1):g}"
             lines.append(f"| {name} | {len(values)} | {_share(values > 0.9)} | {_share(values < 0.7)} |")
-    lines += ["", "What stands between an exact explanation and `fair` or better:", ""]
-    blocked: dict[str, int] = defaultdict(int)
-    for r in rows:
-        if r.source == "exact" and r.level not in ("strong", "fair"):
-            blocked[f"{r.task} {r.weakest} ({r.level})"] += 1
-    lines.append(
-        "; ".join(f"{name}: {count}" for name, count in sorted(blocked.items())) + "." if blocked else "Nothing."
+    good = ("strong", "fair")
+    lines += _tally(
+        "What stands between an exact explanation and `fair` or better",
+        [f"{r.task} {r.weakest} ({r.level})" for r in rows if r.source == "exact" and r.level not in good],
     )
-    wrong = [r for r in rows if r.cosine < WRONG and r.level in ("strong", "fair")]
-    lines += ["", "Accepted though the cosine is below 0.7:", ""]
-    tally: dict[str, int] = defaultdict(int)
-    for r in wrong:
-        tally[f"{r.task} {r.source}"] += 1
-    lines.append("; ".join(f"{name}: {count}" for name, count in sorted(tally.items())) + "." if tally else "None.")
+    lines += _tally(
+        "Refused though the cosine is above 0.9",
+        [f"{r.task} {r.weakest}" for r in rows if r.cosine > 0.9 and r.level == "do not rely"],
+    )
+    lines += _tally(
+        "Relied on (strong or fair) though the cosine is below 0.7",
+        [f"{r.task} {r.source}" for r in rows if r.cosine < WRONG and r.level in good],
+    )
+    lines += _tally(
+        "Limited though the cosine is below 0.7",
+        [f"{r.task} {r.source}" for r in rows if r.cosine < WRONG and r.level == "limited"],
+    )
     return "\n".join(lines)
+
+
+def _tally(title: str, names: Sequence[str]) -> list[str]:
+    counts = Counter(names)
+    return ["", f"{title}: " + (", ".join(f"{name} {counts[name]}" for name in sorted(counts)) or "none") + "."]
 
 
 def _share(flags: Tensor) -> str:
