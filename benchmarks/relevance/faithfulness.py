@@ -60,6 +60,7 @@ def measured(task: Task, methods: Sequence[Listed]) -> dict[str, tuple[list[floa
         gradient(q)
     unit = time.process_time() - clock
     for method in methods:
+        method.run(task.questions[0])  # imports and compiles what it needs before the clock runs
         clock = time.process_time()
         found: list[Attribution] = [method.run(q) for q in task.questions]
         cost = (time.process_time() - clock) / unit
@@ -78,7 +79,7 @@ def main(samples: int = 128, names: Sequence[str] | None = None, tasks: Sequence
         print("| method | LeRF - MoRF | against conserving, x - baseline | gap | x forward and gradient |")
         print("| --- | ---: | ---: | ---: | ---: |")
         result = measured(task, fitting(task.kind, names))
-        reference = result[REFERENCE][0]
+        reference = result[REFERENCE][0] if REFERENCE in result else next(iter(result.values()))[0]
         for name, (areas, gaps, cost) in sorted(result.items(), key=lambda item: -sum(item[1][0])):
             print(row(name, areas, reference, gaps, cost), flush=True)
 

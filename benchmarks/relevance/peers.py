@@ -28,7 +28,7 @@ import torch
 SEED = 0
 
 
-def cost(quick: bool, rounds: int, only: list[str]) -> None:
+def cost(quick: bool, rounds: int, only: list[str], names: list[str] | None) -> None:
     """One table a model."""
     small = {
         "bert": (1, 64, 8), "llama": (1, 64, 8), "resnet": (16, 4), "vit": (1, 64, 16), "mlp": (6, 8),
@@ -38,7 +38,7 @@ def cost(quick: bool, rounds: int, only: list[str]) -> None:
             continue
         torch.manual_seed(SEED)
         model = make(*small[make.__name__]) if quick else make()  # type: ignore[operator]
-        print("\n" + peers_cost.table(model, 1 if quick else rounds), flush=True)
+        print("\n" + peers_cost.table(model, 1 if quick else rounds, names), flush=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="*", default=["cost", "faithfulness", "signed"])
     parser.add_argument("--models", nargs="*", default=[], help="bert llama resnet vit mlp")
     parser.add_argument("--tasks", nargs="*", default=[], help="triage digits diagnosis credit answer")
+    parser.add_argument("--methods", nargs="*", help="by their names in the tables; all if left out")
     parser.add_argument("--samples", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
@@ -60,11 +61,11 @@ def main(arguments: list[str] | None = None) -> None:
     cores = f"{os.cpu_count()} CPU cores, no GPU used, {asked.threads} thread"
     print(f"Python {platform.python_version()}, {libraries}; {cores}; seeds {SEED}, 101 (samples), 5 (signed)")
     if "cost" in asked.only:
-        cost(asked.quick, asked.rounds, asked.models)
+        cost(asked.quick, asked.rounds, asked.models, asked.methods)
     if "faithfulness" in asked.only:
-        faithfulness.main(samples, tasks=asked.tasks)
+        faithfulness.main(samples, asked.methods, asked.tasks)
     if "signed" in asked.only:
-        signed.main(samples, 10 if asked.quick else signed.STEPS)
+        signed.main(samples, 10 if asked.quick else signed.STEPS, asked.methods)
     if asked.foreign:
         import peers_exchange
 

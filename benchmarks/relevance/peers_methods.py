@@ -28,16 +28,18 @@ STEPS = 50
 class Attribution:
     """units: (units,) float64. account: what the method says it distributed, everything booked included.
 
-    due: the number that the account should equal: the score for relevance, f(x) - f(baseline) for the others.
+    due: gives the number that the account should equal: the score for relevance, f(x) - f(baseline) for the others. It
+        is a function, because the forwards it takes are not the method's.
     """
 
     units: Tensor
     account: float
-    due: float
+    due: Callable[[], float]
 
     @property
     def gap(self) -> float:
-        return abs(self.account - self.due) / max(abs(self.due), 1e-9)
+        due = self.due()
+        return abs(self.account - due) / max(abs(due), 1e-9)
 
 
 Method = Callable[[Question], Attribution]
@@ -66,7 +68,9 @@ def trace(q: Question, rules: str, against_baseline: bool = False) -> Attributio
     """One trace. With a baseline, (x - baseline) * gradient; the baseline's part is in the ledger."""
     baseline = {"x": q.baseline} if against_baseline else None
     result = Tracer(q.module, rules).trace({"x": q.x}, ["x"], Target.value(), baseline)
-    return Attribution(q.summed(result.relevance["x"]), float(result.ledger.total[0]), float(result.ledger.score[0]))
+    return Attribution(
+        q.summed(result.relevance["x"]), float(result.ledger.total[0]), lambda: float(result.ledger.score[0])
+    )
 
 
 def refined(q: Question, k: int, rules: str = "conserving") -> Attribution:
@@ -86,7 +90,7 @@ def along(q: Question, points: int = 4, rules: str = "conserving") -> Attributio
     whole = result.relevance["x"] / share  # (x - baseline) * gradient at the point
     parts = [float(w) / 2 * q.summed(part[None]) for w, part in zip(weights, whole, strict=True)]
     units = torch.stack(parts).sum(0)
-    return Attribution(units, float(units.sum()), q.gain)
+    return Attribution(units, float(units.sum()), lambda: q.gain)
 
 
 # captum ---------------------------------------------------------------------------------------------------------------
@@ -96,7 +100,7 @@ def input_x_gradient(q: Question) -> Attribution:
     from captum.attr import InputXGradient
 
     result = InputXGradient(q.module).attribute(q.x.clone().requires_grad_())
-    return Attribution(q.summed(result), float(result.detach().sum()), q.score)
+    return Attribution(q.summed(result), float(result.detach().sum()), lambda: q.score)
 
 
 def integrated(q: Question, steps: int = STEPS) -> Attribution:
@@ -105,7 +109,7 @@ def integrated(q: Question, steps: int = STEPS) -> Attribution:
     result = IntegratedGradients(q.module).attribute(
         q.x, baselines=q.baseline, n_steps=steps, internal_batch_size=min(steps, q.chunk)
     )
-    return Attribution(q.summed(result), float(result.detach().sum()), q.gain)
+    return Attribution(q.summed(result), float(result.detach().sum()), lambda: q.gain)
 
 
 def layer_integrated(q: Question, steps: int = STEPS) -> Attribution:
@@ -114,7 +118,7 @@ def layer_integrated(q: Question, steps: int = STEPS) -> Attribution:
     result = LayerIntegratedGradients(q.module, q.module.entry).attribute(
         q.x, baselines=q.baseline, n_steps=steps, internal_batch_size=min(steps, q.chunk)
     )
-    return Attribution(q.summed(result), float(result.detach().sum()), q.gain)
+    return Attribution(q.summed(result), float(result.detach().sum()), lambda: q.gain)
 
 
 def ablation(q: Question) -> Attribution:
@@ -145,7 +149,7 @@ def deep_lift(q: Question) -> Attribution:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it announces its hooks with every call
         result = DeepLift(q.module).attribute(q.x, baselines=q.baseline)
-    return Attribution(q.summed(result), float(result.detach().sum()), q.gain)
+    return Attribution(q.summed(result), float(result.detach().sum()), lambda: q.gain)
 
 
 def shapley_sampling(q: Question, samples: int = 25) -> Attribution:
@@ -172,7 +176,7 @@ def _by_group(q: Question, result: Tensor) -> Attribution:
     values = torch.zeros(q.count, dtype=torch.float64)
     chosen = unit >= 0
     values[unit[chosen]] = result.detach().double().flatten()[chosen]
-    return Attribution(values, float(values.sum()), q.gain)
+    return Attribution(values, float(values.sum()), lambda: q.gain)
 
 
 # shap -----------------------------------------------------------------------------------------------------------------
@@ -195,7 +199,7 @@ def partition(q: Question, evaluations: int = 500) -> Attribution:
     with contextlib.redirect_stderr(io.StringIO()):
         values = explainer(np.ones((1, q.count)), max_evals=evaluations, silent=True, batch_size=q.chunk).values
     units = torch.as_tensor(np.asarray(values).reshape(-1), dtype=torch.float64)
-    return Attribution(units, float(units.sum()), q.gain)
+    return Attribution(units, float(units.sum()), lambda: q.gain)
 
 
 def kernel(q: Question, evaluations: int | None = None) -> Attribution:
@@ -209,7 +213,7 @@ def kernel(q: Question, evaluations: int | None = None) -> Attribution:
             np.ones((1, q.count)), nsamples=evaluations or kernel_evaluations(q.count), silent=True
         )
     units = torch.as_tensor(np.asarray(values).reshape(-1), dtype=torch.float64)
-    return Attribution(units, float(units.sum()), q.gain)
+    return Attribution(units, float(units.sum()), lambda: q.gain)
 
 
 def kernel_evaluations(units: int) -> int:
@@ -226,7 +230,7 @@ def deep_shap(q: Question) -> Attribution:
         explainer = shap.DeepExplainer(_Column(q.module), q.baseline)
         values = explainer.shap_values(q.x.clone(), check_additivity=False)
     result = torch.as_tensor(np.asarray(values), dtype=torch.float64).reshape(q.x.shape)
-    return Attribution(q.summed(result), float(result.detach().sum()), q.gain)
+    return Attribution(q.summed(result), float(result.detach().sum()), lambda: q.gain)
 
 
 class _Column(torch.nn.Module):
@@ -259,7 +263,7 @@ def _by_mask(q: Question) -> Callable[[Any], Any]:
 
 def chance(q: Question) -> Attribution:
     units = torch.rand(q.count, generator=torch.Generator().manual_seed(int(q.x.double().sum() * 1e6) % 2**31))
-    return Attribution(units.double() - 0.5, float("nan"), float("nan"))
+    return Attribution(units.double() - 0.5, float("nan"), lambda: float("nan"))
 
 
 TABLE_OR_IMAGE = frozenset({"table", "image"})
@@ -278,8 +282,8 @@ METHODS = (
     Listed("gamma, x - baseline", partial(trace, rules="gamma", against_baseline=True), ours=True, needs=IMAGE),
     Listed("conserving, mean of 4 points", along, ours=True),
     Listed("conserving, top 8 refined", partial(refined, k=8), ours=True),
-    Listed("conserving, top 64 refined", partial(refined, k=64), ours=True),
-    Listed("attnlrp, top 64 refined", partial(refined, k=64, rules="attnlrp"), ours=True, needs=TEXT),
+    Listed("conserving, top 64 refined", partial(refined, k=64), ours=True, slow=True),
+    Listed("attnlrp, top 64 refined", partial(refined, k=64, rules="attnlrp"), ours=True, slow=True, needs=TEXT),
     Listed("captum InputXGradient", input_x_gradient),
     Listed("captum IntegratedGradients (50)", integrated, slow=True),
     Listed("captum IntegratedGradients (8)", partial(integrated, steps=8)),
