@@ -93,8 +93,10 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     return float(data.mean()), float(data.std() / len(data) ** 0.5) if len(data) > 1 else 0.0
 
 
-def judged(case: Case, relevance: Tensor, seed: int = 0, **claims: bool) -> Trust | Undetermined:
-    """The trust check of one explanation. claims: `complete`, `by_removal`."""
+def judged(
+    case: Case, relevance: Tensor, seed: int = 0, *, complete: bool = False, by_removal: bool = False
+) -> Trust | Undetermined:
+    """The trust check of one explanation; complete and by_removal as in `assess_trust`."""
     seen = case.outside
 
     def outside(keep: Tensor) -> Tensor:
@@ -108,7 +110,8 @@ def judged(case: Case, relevance: Tensor, seed: int = 0, **claims: bool) -> Trus
         seed,
         threshold=case.threshold,
         outside=outside if seen else None,
-        **claims,
+        complete=complete,
+        by_removal=by_removal,
     )
 
 
