@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any
@@ -20,6 +21,10 @@ from ._table import RuleSet
 from ._watch import Watch
 
 
+class Cell(list[Tensor]):
+    """A tensor that somebody still needs as it is; a list, but one that can be referred to weakly."""
+
+
 class TraceMode(TorchFunctionMode):
     """While active, every operation is traced by its rule. Nothing is patched; outside the `with` nothing changes."""
 
@@ -30,7 +35,7 @@ class TraceMode(TorchFunctionMode):
         self.audit: dict[str, int] = {}
         self.marks: Notes[str] = Notes()
         self.watch: Watch | None = None  # who wants to see the operations
-        self._watched: dict[int, list[list[Tensor]]] = {}  # by storage: values that must outlive overwriting
+        self._watched: dict[int, list[weakref.ref[Cell]]] = {}  # by storage: values that must outlive overwriting
         self.finished = False
 
     def __torch_function__(
@@ -74,18 +79,20 @@ class TraceMode(TorchFunctionMode):
             self.watch.seen(kind_of(plain).name, plain, args, kwargs, target)
         return target
 
-    def watched(self, x: Tensor) -> list[Tensor]:
+    def watched(self, x: Tensor) -> Cell:
         """The value of x as it is now, in a cell; copied only if the model overwrites it."""
         with quiet():
-            cell = [x.detach()]
-            self._watched.setdefault(x.untyped_storage().data_ptr(), []).append(cell)
+            cell = Cell([x.detach()])
+            self._watched.setdefault(x.untyped_storage().data_ptr(), []).append(weakref.ref(cell))
         return cell
 
     def _rescue(self, target: Any) -> None:
         """`target` is about to be overwritten: keep what is still needed of its storage."""
         if self._watched and isinstance(target, Tensor):
-            for cell in self._watched.pop(target.untyped_storage().data_ptr(), []):
-                cell[0] = cell[0].clone()
+            for reference in self._watched.pop(target.untyped_storage().data_ptr(), []):
+                cell = reference()
+                if cell is not None:
+                    cell[0] = cell[0].clone()
 
     def _constant(self, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any], leaves: list[Tensor]) -> Any:
         """An operation on constants; what it makes of positions is still a position."""

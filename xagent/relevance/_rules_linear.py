@@ -188,13 +188,13 @@ def dense(step: Step, input: Tensor, weight: Tensor, bias: Tensor | None = None)
 
 def thrifty(step: Step, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x W^T + b with a backward of its own, see `through`; b is booked in it."""
-    kept = weight.detach()
+    kept, mode = weight.detach(), step.mode  # not the step, which holds x
     book = step.booking(bias, "biases")
 
     def back(gradient: Tensor) -> Tensor:
         if book is not None:
             book(gradient)
-        return through(gradient, kept, step.mode.books)
+        return through(gradient, kept, mode.books)
 
     return step.carry(x, step.value(), back)
 

@@ -136,12 +136,13 @@ class Step:
         name = entry or self.mode.origin(addend)
         version = _version(addend)
         constant = addend.detach() if isinstance(addend, Tensor) else addend
+        mode = self.mode  # not the step, which holds the operation's arguments
 
         def settle(gradient: Tensor) -> None:
             with quiet():
                 if _version(constant) != version:
                     raise RelevanceError("The model overwrites a constant in place after adding it.")
-                self.mode.books.add(name, gradient, constant * sign if sign != 1 else constant)
+                mode.books.add(name, gradient, constant * sign if sign != 1 else constant)
 
         return settle
 

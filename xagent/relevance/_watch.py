@@ -104,7 +104,7 @@ class Watch:
             for each in names:
                 books.entries.setdefault(f"layer:{each}", []).append(amount)
 
-        tensor.register_hook(settle)  # type: ignore[no-untyped-call]
+        tensor.register_hook(settle)
 
     def seen(self, name: str, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any], y: Any) -> None:
         """After an operation: is y the output of heads, or was an argument a layer of hidden units?
