@@ -4,6 +4,8 @@ In: the ledger, the findings, a persona. Out: a `Narrative`, and a list of `Prob
 """
 
 from xagent.narrative._compose import compose
+from xagent.narrative._free_text import verify_text
+from xagent.narrative._free_text_data import Statement
 from xagent.narrative._model import (
     Assertion,
     AssertionKind,
@@ -27,10 +29,12 @@ __all__ = [
     "Problem",
     "Section",
     "Sentence",
+    "Statement",
     "Token",
     "compose",
     "default_policy",
     "format_claim",
     "render_value",
     "verify",
+    "verify_text",
 ]
