@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from xagent.trust import Trust, Undetermined, assess_trust
+from xagent.trust import ConditionalFill, Manifold, Trust, Undetermined, assess_trust
 
 CHUNK = 4096
 """Rows in one forward; more would only cost memory."""
@@ -23,7 +24,7 @@ class Case:
     x, baseline: (1, ...) float32, the traced input and what an absent player is replaced by.
     unit: int64, shape of x; the player that each number belongs to, -1 where nothing is removed.
     truth: (players,) float64, the right relevance. planted: players that the data made relevant.
-    threshold: where the decision turns, None for a regression. outside: probes (n, ...) -> (n,) bool, off the data.
+    threshold: where the decision turns, None for a regression. reference: (n, d) rows of the data, tables only.
     facts: what only this task's metric reads.
     """
 
@@ -34,7 +35,7 @@ class Case:
     truth: Tensor
     planted: frozenset[int] = frozenset()
     threshold: float | None = 0.0
-    outside: Callable[[Tensor], Tensor] | None = None
+    reference: Tensor | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -96,23 +97,41 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 def judged(
     case: Case, relevance: Tensor, seed: int = 0, *, complete: bool = False, by_removal: bool = False
 ) -> Trust | Undetermined:
-    """The trust check of one explanation; complete and by_removal as in `assess_trust`."""
-    seen = case.outside
+    """The trust check of one explanation as the trust tool makes it; complete and by_removal as in `assess_trust`."""
+    outside, conditional = None, None
+    if case.reference is not None:
+        manifold = _manifold(case.reference)
+        fill = ConditionalFill(case.x[0], case.reference, case.unit[0], seed)
 
-    def outside(keep: Tensor) -> Tensor:
-        assert seen is not None
-        return seen(case.without(keep).flatten(1))
+        def outside(keep: Tensor) -> Tensor:
+            return manifold.outside(case.without(keep))
 
+        @torch.no_grad()
+        def filled_score(keep: Tensor) -> Tensor:
+            scores: Tensor = case.score(fill.fill(keep).flatten(0, 1)).double()
+            return scores.view(len(keep), -1).mean(1)
+
+        def filled_outside(keep: Tensor) -> Tensor:
+            return manifold.outside(fill.fill(keep).flatten(0, 1)).double().view(len(keep), -1).mean(1)
+
+        conditional = filled_score, filled_outside
     return assess_trust(
         case.coalitions,
         relevance,
         case.players,
         seed,
         threshold=case.threshold,
-        outside=outside if seen else None,
+        outside=outside,
         complete=complete,
         by_removal=by_removal,
+        conditional=conditional,
     )
+
+
+@lru_cache(maxsize=8)
+def _manifold(reference: Tensor) -> Manifold:
+    """One for the many cases that share a reference; a tensor is hashed by identity."""
+    return Manifold(reference)
 
 
 def columns(x: Tensor) -> Tensor:

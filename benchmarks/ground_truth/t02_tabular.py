@@ -39,17 +39,15 @@ def train(seed: int) -> nn.Module:
 
 
 def cases(seed: int, quick: bool) -> list[Case]:
-    from xagent.trust import Manifold
-
     score = Readout(train(seed), torch.tensor([-1.0, 1.0])).eval()
     reference, _ = data(1000, seed)
-    outside, baseline = Manifold(reference).outside, reference.mean(0, keepdim=True)
+    baseline = reference.mean(0, keepdim=True)
     found = []
     for x in data(12 if quick else 60, seed + 1)[0]:
         row = x[None]
         case = Case(score, row, baseline, columns(row), torch.zeros(FEATURES))
         truth = shapley(case.coalitions, FEATURES)
-        found.append(Case(score, row, baseline, columns(row), truth, RULE, outside=outside))
+        found.append(Case(score, row, baseline, columns(row), truth, RULE, reference=reference))
     return found
 
 

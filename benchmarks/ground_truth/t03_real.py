@@ -50,14 +50,13 @@ def train(seed: int, name: str) -> nn.Module:
 
 
 def cases(seed: int, quick: bool) -> list[Case]:
-    from xagent.trust import Manifold
-
     found = []
     for name, players in SETS.items():
         model = train(seed, name)
         x, y = data(name)
         most = len(x) * 3 // 4
-        baseline, outside = x[:most].mean(0, keepdim=True), Manifold(x[:most]).outside
+        reference = x[:most]
+        baseline = reference.mean(0, keepdim=True)
         for i in range(most, most + (4 if quick else 15)):
             if name == "diabetes":
                 weights, threshold = torch.ones(1), None
@@ -66,7 +65,7 @@ def cases(seed: int, quick: bool) -> list[Case]:
             score, row = Readout(model, weights).eval(), x[i : i + 1]
             blank = Case(score, row, baseline, columns(row), torch.zeros(players))
             truth = shapley(blank.coalitions, players)
-            found.append(Case(score, row, baseline, columns(row), truth, threshold=threshold, outside=outside))
+            found.append(Case(score, row, baseline, columns(row), truth, threshold=threshold, reference=reference))
     return found
 
 

@@ -71,12 +71,10 @@ def train(seed: int) -> nn.Module:
 
 
 def cases(seed: int, quick: bool) -> list[Case]:
-    from xagent.trust import Manifold
-
     gate = train(seed)
     score = Scaffold(gate).eval()
     reference = data(2000, seed)
-    baseline, outside = reference.mean(0, keepdim=True), Manifold(reference).outside
+    baseline = reference.mean(0, keepdim=True)
     rows = data(400, seed + 1)
     with torch.no_grad():
         rows = rows[gate(rows)[:, 0] > 0][: 8 if quick else 50]
@@ -84,7 +82,7 @@ def cases(seed: int, quick: bool) -> list[Case]:
     for x in rows:
         row, truth = x[None], torch.zeros(FEATURES, dtype=torch.float64)
         truth[SENSITIVE] = FLAG_WEIGHT * float(row[0, SENSITIVE] - baseline[0, SENSITIVE])
-        found.append(Case(score, row, baseline, columns(row), truth, frozenset({SENSITIVE}), outside=outside))
+        found.append(Case(score, row, baseline, columns(row), truth, frozenset({SENSITIVE}), reference=reference))
     return found
 
 
