@@ -60,19 +60,31 @@ class Watch:
         handles = []
         try:
             for name, module in modules(model).items() if self.layers or self.of_operations else ():
-                if self.of_operations:
-                    handles.append(module.register_forward_pre_hook(self._entering(name), with_kwargs=True))
+                if self.experts is not None:
+                    handles.append(module.register_forward_pre_hook(self._routed(name), with_kwargs=True))
+                elif self.of_operations:
+                    handles.append(module.register_forward_pre_hook(self._entering(name)))
                 handles.append(module.register_forward_hook(self._leaving(name)))
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _entering(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def _entering(self, name: str) -> Callable[[nn.Module, Any], None]:
+        inside = self._inside
+
+        def enter(_module: nn.Module, _args: Any) -> None:
+            inside.append(name)
+
+        return enter
+
+    def _routed(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        experts, inside = self.experts, self._inside
+
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self._inside.append(name)
-            if self.experts is not None and len(args) + len(kwargs) > 2:
-                self.experts.entering(name, module, (*args, *kwargs.values()))
+            inside.append(name)
+            if experts is not None and len(args) + len(kwargs) > 2:
+                experts.entering(name, module, (*args, *kwargs.values()))
 
         return enter
 
@@ -94,11 +106,11 @@ class Watch:
         if self._last is not None and self._last[0] is tensor and self._last[1] == tensor._version:
             self._last[2].append(name)  # a container hands on what its last part returned
             return
-        names, value = [name], self.mode.watched(tensor)
+        names, value, mode = [name], self.mode.watched(tensor), self.mode
         self._last = (tensor, tensor._version, names)
 
         def settle(gradient: Tensor) -> None:
-            books = self.mode.books
+            books = mode.books
             with quiet():
                 amount = books.inner(gradient, value[0])
             for each in names:
