@@ -21,7 +21,7 @@ _CORE = (
     "crepes",
 )
 _EXTRAS = {
-    "trees": ("shap", "xgboost", "lightgbm"),
+    "trees": ("shap", "xgboost|xgboost-cpu", "lightgbm"),
     "methods": ("captum", "shap"),
     "slack": ("slack-bolt",),
     "web": ("fastapi",),
@@ -29,6 +29,7 @@ _EXTRAS = {
     "postgres": ("psycopg",),
     "mcp": ("mcp",),
 }
+"""Distributions of each extra; either side of a bar will do."""
 _OFFLINE = ("HF_HUB_OFFLINE", "LANGSMITH_TRACING", "RAY_USAGE_STATS_ENABLED")
 
 
@@ -55,7 +56,7 @@ def _packages() -> Iterator[Check]:
             name, "ok" if found else "missing", found or "not installed", "" if found else f"pip install {name}"
         )
     for extra, names in _EXTRAS.items():
-        lacking = [name for name in names if not _version(name)]
+        lacking = [name.split("|")[0] for name in names if not any(_version(one) for one in name.split("|"))]
         mend = f"pip install 'xagent[{extra}]'" if lacking else ""
         yield Check(
             f"extra {extra}",

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from xagent.bring._classic import classic_inputs, classic_model
 from xagent.bring._input import image_inputs, read_input, tabular_inputs, text_inputs
 from xagent.bring._model import copy_model, output_spec, program_shape, transformers_classes
 from xagent.case import load_case, sha256_of
@@ -134,12 +135,17 @@ def _drafted(draft: Draft) -> Drafted:
             value, encoder = image_inputs(draft, given, shape, notes)
         else:
             value, encoder, cards = tabular_inputs(draft, given, shape, notes)
+    elif (classic := classic_model(draft.model)) is not None:
+        output = output_spec(classic.outputs, draft.classes, classic.kind, draft.unit)
+        format_ = classic.format
+        value, encoder, cards = classic_inputs(draft, given, classic, notes)
     else:
         raise UsageFault(
-            f"MODEL: {draft.model.name} is neither a .pt2 program nor a folder of transformers.",
-            "Export it with torch.export, or save it with save_pretrained().",
+            f"MODEL: {draft.model.name} is neither a .pt2 program, a folder of transformers nor a model of XGBoost "
+            "(.json, .ubj), LightGBM (.txt) or `xagent.declare` (.json).",
+            "Export it with torch.export, or save it in its library's own format.",
         )
-    if output.get("classes") and not draft.classes and format_ == "torch-export":
+    if output.get("classes") and not draft.classes and format_ != "transformers":
         notes.append("The classes of the model have no names; --classes gives them.")
     row = "input" if given is not None else f"row-{draft.row or 0}"
     case: Json = {

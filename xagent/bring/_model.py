@@ -106,8 +106,9 @@ def output_spec(outputs: int | None, classes: Sequence[str], kind: str | None, u
 def copy_model(model: Path, folder: Path) -> str:
     """Copy the model into a folder; the path there. Of a transformers folder only data files are taken, never code."""
     if model.is_file():
-        shutil.copyfile(model, folder / "model.pt2")
-        return "model.pt2"
+        name = f"model{model.suffix}"
+        shutil.copyfile(model, folder / name)
+        return name
     target = folder / "model"
     target.mkdir()
     for path in sorted(model.iterdir()):

@@ -11,6 +11,7 @@ from xagent.subject._image import ImageEncoder
 from xagent.subject._load import Reproduced, load_subject, reproduce
 from xagent.subject._subject import Subject
 from xagent.subject._text import TextSubject
+from xagent.subject._trees_load import read_classic
 from xagent.subject._trees_subject import ExactRelevance
 from xagent.subject._units import Encoded, Exchange, Player
 
@@ -31,5 +32,6 @@ __all__ = [
     "TextSubject",
     "load_encoder",
     "load_subject",
+    "read_classic",
     "reproduce",
 ]

@@ -150,13 +150,15 @@ class PairTerm(_Stepped):
     """A table of two features: one line for each bin or level of the first, in it one value for each of the second.
 
     axes: rising edges of a number, as in bins closed to the left, or null for the levels of a categorical feature.
-    missing: what the term adds when either value is missing or unknown.
+    missing: what the term adds when either value is missing or unknown. border: the table has two more lines and
+    columns instead, the first for a missing value and the last for an unknown level.
     """
 
     kind: Literal["pair"]
     features: tuple[Name, Name]
     axes: tuple[Edges | None, Edges | None]
-    values: Annotated[tuple[tuple[Worth, ...], ...], Field(min_length=1, max_length=100_001)]
+    values: Annotated[tuple[tuple[Worth, ...], ...], Field(min_length=1, max_length=100_003)]
+    border: bool = False
 
     def of(self) -> tuple[str, ...]:
         return self.features
@@ -170,6 +172,8 @@ class PairTerm(_Stepped):
     def _two(self) -> PairTerm:
         if self.features[0] == self.features[1]:
             raise ValueError("a pair needs two features")
+        if self.border and self.missing is not None:
+            raise ValueError("give either 'missing' or 'border'")
         return self
 
 
@@ -229,6 +233,7 @@ def _misfit(term: Any, known: dict[str, Any]) -> str | None:
             len(known[name].levels) if axis is None else len(axis) + 1
             for name, axis in zip(term.features, term.axes, strict=True)
         ]
+        sizes = [size + 2 * term.border for size in sizes]
         fits = len(term.values) == sizes[0] and all(len(line) == sizes[1] for line in term.values)
         return None if fits else f"values must be {sizes[0]} lines of {sizes[1]}"
     if (term.kind == "levels") != (kinds[0] == "categorical"):
@@ -293,6 +298,8 @@ class Compiled:
             self.axis = np.array(getattr(term, "edges", None) or getattr(term, "x", None) or ())
 
     def part(self, *values: Floats) -> Floats:
+        if self.term.kind == "pair" and self.term.border:
+            return self._bordered(*values)
         blank: Bools = np.logical_or.reduce([np.isnan(v) for v in values])
         if self.term.kind == "pair":
             blank = blank | np.logical_or.reduce(
@@ -303,6 +310,16 @@ class Compiled:
         if blank.any():
             result[blank] = np.nan if self.missing is None else self.missing
         return result
+
+    def _bordered(self, *values: Floats) -> Floats:
+        places = []
+        for v, axis, size in zip(values, self.axes, self.values.shape, strict=False):
+            clean = np.where(np.isnan(v), 0.0, v)
+            inside = clean.astype(np.int64) if axis is None else np.searchsorted(axis, clean, side="right")
+            unknown = (clean < 0) if axis is None else np.zeros(len(v), dtype=np.bool_)
+            places.append(np.where(np.isnan(v), 0, np.where(unknown, size - 1, inside + 1)))
+        found: Floats = self.values[places[0], places[1]].copy()
+        return found
 
     def _known(self, *values: Floats) -> Floats:
         x, term = values[0], self.term

@@ -89,10 +89,16 @@ def _columns(model: DeclaredModel) -> tuple[Column, ...]:
     result = []
     for feature in model.features:
         own = [term for term in model.terms if feature.name in term.of()]
-        fills = all(term.missing is not None for term in own)
+        fills = all(term.missing is not None or _bordered(term) for term in own)
         levels = feature.levels if feature.kind == "categorical" else None
-        open_ = all(
-            (term.missing if term.kind == "pair" else getattr(term, "unknown", None)) is not None for term in own
-        )
+        open_ = all(_bordered(term) or _of_unknown(term) is not None for term in own)
         result.append(Column(feature.name, levels, fills, open_ and bool(own)))
     return tuple(result)
+
+
+def _bordered(term: Any) -> bool:
+    return term.kind == "pair" and bool(term.border)
+
+
+def _of_unknown(term: Any) -> Any:
+    return term.missing if term.kind == "pair" else getattr(term, "unknown", None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from xagent.case import Case, resolve_file, sha256_of
 from xagent.errors import InvalidCase
 from xagent.subject._declared import MAX_BYTES as MAX_DECLARED
-from xagent.subject._declared import read_declared
+from xagent.subject._declared import DeclaredModel, read_declared
 from xagent.subject._declared_subject import DeclaredSubject
 from xagent.subject._encoder import TabularEncoder, load_encoder
 from xagent.subject._subject import HashState, Subject
@@ -26,6 +26,7 @@ _SAVE = {
     "lightgbm": "Save it with booster.save_model('model.txt').",
     "declared": "`docs/classic-models.md` shows such a file; xagent.declare(estimator) writes one.",
 }
+_SCHEMA = b'"xagent.model/1"'
 _LINKS = {"identity": "value", "logit": "logit", "softmax": "logits"}
 
 
@@ -107,3 +108,14 @@ def _encoder(path: Path, found: TreeModel) -> TabularEncoder:
             "Name the encoder of this model.",
         )
     return encoder
+
+
+def read_classic(path: Path) -> tuple[str, TreeModel | DeclaredModel]:
+    """The format of a model file, as a case names it, and its content. Raises InvalidCase."""
+    content = _content(path, MAX_TREE_BYTES)
+    format_ = "lightgbm" if content[:4] == b"tree" else "declared" if _SCHEMA in content[:4096] else "xgboost"
+    try:
+        return format_, read_declared(content) if format_ == "declared" else _READERS[format_](content)
+    except (ValueError, MemoryError) as error:
+        said = str(error)[:400] or "it is too large"
+        raise InvalidCase(f"{path.name} is no {format_} model that can be read: {said}.", _SAVE[format_]) from None

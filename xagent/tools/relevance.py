@@ -92,7 +92,8 @@ class Relevance(Tool[RelevanceResult]):
         return relevance_claims(data, ctx)
 
     def parameters(self, ctx: Context) -> dict[str, Any]:
-        return {"seed": ctx.seed, "rules": ctx.rules}
+        """Rules are chosen only where there is a network to trace."""
+        return {"seed": ctx.seed} | ({} if ctx.subject.module is None else {"rules": ctx.rules})
 
     def inputs(self, ctx: Context) -> dict[str, str]:
         return reference_hashes(ctx)
