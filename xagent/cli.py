@@ -20,7 +20,7 @@ from xagent import __version__
 from xagent.errors import InvalidCase, UsageFault, XagentError
 
 EXIT_CODES = """Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid case, 5 narrative could not be verified,
-6 configuration or missing component, 7 model mismatch."""
+6 configuration or missing component, 7 model mismatch, 8 a report that does not hold."""
 
 MOST_SAID = 800
 """Characters of an error that are shown; names and values of a case may be much longer."""
@@ -200,6 +200,23 @@ def explain(
                 for report in reports:
                     for path in report.save(output, wanted):
                         lines.written(path)
+
+
+@app.command()
+def verify(
+    reports: Annotated[list[Path], typer.Argument(metavar="REPORT...", help="JSON of finished reports.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print every problem as JSON.")] = False,
+) -> None:
+    """Check finished reports: hashes, claims against their evidence, every sentence. Exit 8 when one does not hold."""
+    from xagent.report import read_report, require_verified, verify_report
+
+    found = [(path, verify_report(read_report(path))) for path in reports]
+    if as_json:
+        print(json.dumps({str(path): [p.public() for p in result.problems] for path, result in found}, indent=2))
+    for path, result in found:
+        require_verified(path.name, result)
+        if not as_json:
+            print(f"{path}: {result.summary}")
 
 
 @app.command()

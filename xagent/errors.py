@@ -45,6 +45,12 @@ class ConfigurationFault(XagentError):
     exit_code = 6
 
 
+class AlteredReport(XagentError):
+    """A finished report does not hold: changed after it was made, or not backed by its own evidence (exit code 8)."""
+
+    exit_code = 8
+
+
 class ModelMismatch(XagentError):
     """The model file is not the one that the case names by its sha256 (exit code 7)."""
 

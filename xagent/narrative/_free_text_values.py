@@ -28,6 +28,8 @@ def figures_of(line: Line) -> Iterator[Statement]:
         cue, patterns = _cue(line, mark)
         if _before_limit(line, mark):
             cue, patterns = "margin", ("decision.margin",)
+        if mark.figure.unit == "odds" and feature is not None:
+            cue, patterns = "effect", line.data.cues["effect"]
         found = matching(line.seen, patterns, feature) if patterns else _any_of(line, feature)
         found = _narrowed(found, line, mark, stems)
         statement, hit = _judged(line, mark, mark.figure, found, cue)

@@ -9,16 +9,21 @@ from xagent.report._html import render_html
 from xagent.report._pdf import render_pdf
 from xagent.report._report import FORMATS, Report, Verification
 from xagent.report._templates import template_root
+from xagent.report._verify import Verdict, read_report, require_verified, verify_report
 
 __all__ = [
     "FORMATS",
     "SCHEMA",
     "Report",
+    "Verdict",
     "Verification",
     "build_report",
+    "read_report",
     "render_html",
     "render_pdf",
     "report_json",
     "report_schema",
+    "require_verified",
     "template_root",
+    "verify_report",
 ]
