@@ -107,6 +107,8 @@ def _about_the_answer(ledger: Ledger) -> Iterator[Finding]:
     if level in ("limited", "do not rely"):
         kind, severity = ("trust.limited", "warning") if level == "limited" else ("trust.do-not-rely", "stop")
         yield _finding(ledger, kind, severity, {"level": "trust.level", "weakest": "trust.weakest"})  # type: ignore[arg-type]
+    if _value(ledger, "trust.off_manifold.state") == "deviation":
+        yield _finding(ledger, "trust.off-manifold", "warning", {"share": "trust.off_manifold"})
     if _value(ledger, "decision.near_threshold") == "yes":
         roles = {"margin": "decision.margin", "threshold": "decision.threshold", "score": "decision.score"}
         yield _finding(ledger, "near-threshold", "warning", roles)

@@ -74,16 +74,27 @@ def budget_table(facts: Facts) -> Table:
 _TRUST = {
     "level": "Level, the worst of all checks",
     "weakest": "Weakest check",
+    "coalitions.count": "Combinations of inputs that were tried",
+    "described.share": "Variation that any list of reasons can describe",
     "ceiling": "Ceiling for any list of this length",
     "fidelity": "Fidelity of the cited list",
     "ratio": "Fidelity as a part of its ceiling",
+    "reached.low": "Low end of its interval",
+    "reached.high": "High end of its interval",
+    "shapley.cosine": "Cosine to the exact Shapley values",
     "cited.count": "Cited inputs",
     "keep.share": "Margin kept by cited inputs alone",
     "random.share": "Margin kept by as many random inputs",
     "remove.flips": "Removing the cited inputs flips the outcome",
+    "random.flips.share": "Random removals that flip the outcome",
     "agreement": "Agreement with single removals",
     "off_manifold": "Removals that look unlike real inputs",
+    "conditional.ratio": "Fidelity ratio with values from similar cases",
+    "conditional.off_manifold": "Such removals that look unlike real inputs",
+    "baseline.kept.share": "Top drivers kept from the worst other baseline",
+    "baseline.worst.name": "The worst other baseline",
     "gap": "Gap between the list and the change of the score",
+    "order.z": "Order of removal against random orders, in standard deviations",
 }
 
 

@@ -30,6 +30,9 @@ def trust_claims(data: TrustResult, ctx: Context) -> Iterator[Claim]:
     yield claim("cited.count", "count", len(data.cited), "/cited")
     yield claim("groups.count", "count", data.groups, "/groups")
     yield from _checks(data, claim, "", "")
+    if data.off_manifold is not None:
+        state = "deviation" if data.off_manifold > data.limits["off_manifold"]["fair"] else "ok"
+        yield claim("off_manifold.state", "category", state, "/off_manifold")
     for key, value in (("gap", data.gap), ("order.z", data.order)):
         if value is not None:
             yield claim(key, "value", value, f"/{key.partition('.')[0]}")
