@@ -190,7 +190,8 @@ class View:
     def _tables(self, block: str) -> Iterator[Table]:
         if block == "trust":
             yield trust_table(self.facts)
-            yield methods_table(self.facts)
+            if self.facts.text("trust.level") != "do not rely":  # its rows are drivers, and none may be given then
+                yield methods_table(self.facts)
         elif block == "deviation":
             yield deviation_table(self.facts)
 
