@@ -120,9 +120,9 @@ class Forest:
             left = value.astype(np.float32) < threshold.astype(np.float32)
         else:
             kind = t.missing[node]
-            value = np.where(blank & (kind != NAN), 0.0, value)
-            left = value <= threshold
-            blank = (blank & (kind == NAN)) | ((kind == ZERO) & (np.abs(value) <= ALMOST_ZERO))
+            number = np.where(blank & (kind != NAN), 0.0, value)
+            left = number <= threshold
+            blank = (blank & (kind == NAN)) | ((kind == ZERO) & (np.abs(number) <= ALMOST_ZERO))
         left = np.where(blank, t.default_left[node], left)
         if len(t.goes_left):
             left = np.where(t.table[node] >= 0, self._in_table(value, node), left)
