@@ -29,7 +29,7 @@ def backing(
         if reason:
             yield assertion.kind, f"{assertion.word!r}: {reason}.", assertion.word
     yield from _bound_magnitudes(sentence, claims)
-    yield from _roles(literal, hole, claims, data)
+    yield from _roles(literal, hole, claims, sentence, data)
     yield from _features(sentence, claims, holes, places, seen)
     yield from _targets(sentence, seen)
     yield from _populations(sentence, claims, seen)
@@ -137,13 +137,15 @@ def _bound_magnitudes(sentence: Sentence, claims: list[Claim]) -> Iterator[Compl
             yield "unbound", f"{claim.id} is printed without the word that carries its sign.", claim.id
 
 
-def _roles(literal: str, hole: str, claims: list[Claim], data: Lexicon) -> Iterator[Complaint]:
+def _roles(literal: str, hole: str, claims: list[Claim], sentence: Sentence, data: Lexicon) -> Iterator[Complaint]:
     """The last role word before a token, or else the first after it, must introduce such a claim."""
+    said = {fold(assertion.word) for assertion in sentence.assertions if assertion.kind == "direction"}
+    silent = set(data.asserting["direction"]) - said  # words of a direction are a role where they are asserted
     parts = literal.split(hole)
     for i, claim in enumerate(claims):
         if claim.id == _OUTSIDE_ROLES or is_name(claim):
             continue
-        before, after = _role_words(parts[i], data), _role_words(parts[i + 1], data)
+        before, after = _role_words(parts[i], silent, data), _role_words(parts[i + 1], silent, data)
         role = before[-1] if before else after[0] if after else None
         if role is None:
             yield "role", f"No word says what {claim.id} is.", claim.id
@@ -151,8 +153,9 @@ def _roles(literal: str, hole: str, claims: list[Claim], data: Lexicon) -> Itera
             yield "role", f"{role!r} does not introduce {claim.id}.", claim.id
 
 
-def _role_words(text: str, data: Lexicon) -> list[str]:
-    return [fold(match[0]) for match in data.role_pattern.finditer(text)]
+def _role_words(text: str, silent: set[str], data: Lexicon) -> list[str]:
+    found = (fold(match[0]) for match in data.role_pattern.finditer(text))
+    return [word for word in found if word not in silent]
 
 
 def is_name(claim: Claim) -> bool:

@@ -22,6 +22,7 @@ from xagent.narrative._lexicon import fold
 from xagent.personas import Persona
 
 MOST_CHARACTERS = 200_000
+_ANYBODY = ("", "model", "population", "process", "system", "case")
 _RULES = (directions, orders, comparisons, populations, states, classes, categories, identities, figures_of, certainty)
 
 
@@ -37,6 +38,10 @@ def verify_text(
     if len(free_text) > MOST_CHARACTERS:
         raise ValueError(f"the text has more than {MOST_CHARACTERS} characters")
     seen = ledger.visible_to(persona.name) if persona else ledger
+    own = {str(c.value) for c in (seen.get("case.subject"),) if c} | {
+        c.subject for c in (seen.get("decision.score"),) if c
+    }
+    seen = Ledger(c for c in seen.values() if c.subject in _ANYBODY or c.subject in own or not own)
     data = prose(persona.language if persona else "en")
     names = names_of(seen, aliases or {})
     found: list[Statement] = []

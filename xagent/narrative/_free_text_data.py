@@ -62,7 +62,7 @@ def prose(language: str = "en") -> Prose:
         raise ConfigurationFault(f"language: no prose is read in {language!r}.", "Use en.")
     raw = tomllib.loads(source.read_text(encoding="utf-8"))
     own = lexicon(language)
-    cues = dict(own.roles)
+    cues = {phrase: patterns for phrase, patterns in own.roles.items() if patterns != ("relevance.target",)}
     cues |= {fold(phrase): tuple(line.split()) for phrase, line in raw["cues"].items()}
     refused = dict(own.refused)
     marks: dict[str, re.Pattern[str]] = {}

@@ -66,6 +66,8 @@ def categories(line: Line) -> Iterator[Statement]:
         told = line.inherited is not None or any(m.end <= mark.start for m in line.of("feature"))
         if feature is None or not told:
             continue
+        if any(m.kind == "direction" and 0 <= mark.start - m.end <= 2 for m in line.marks):
+            continue
         if mark.kind in ("text", "class") and not line.data.marks["valued"].search(before[-14:]):
             continue
         value, typical = (of_feature(line.seen, feature, end) for end in ("value", "typical"))

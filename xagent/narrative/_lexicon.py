@@ -85,6 +85,8 @@ def lexicon(language: str = "en") -> Lexicon:
         for phrase in item["phrases"]:
             states.setdefault(fold(phrase), []).append(State(item["claim"], tuple(item.get("values", ())), **rule))
     roles = dict(_role(line) for line in data["bind"]["roles"].strip().splitlines())
+    for phrase in asserting["direction"]:  # what an input speaks for or against is the explained outcome
+        roles.setdefault(phrase, ("relevance.target",))
     return Lexicon(
         refused=tuple((kind, any_of(words)) for kind, words in refused.items()),
         asserting=asserting,

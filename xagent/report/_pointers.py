@@ -12,7 +12,9 @@ Json = dict[str, Any]
 Outcome = Literal["same", "differs", "elsewhere"]
 _MISSING = object()
 # Computed from what they point at, and not the value that stands there.
-_DERIVED = ("decision.margin", "decision.near_threshold", "answer.", "trust.described.")
+_DERIVED = ("decision.near_threshold", "answer.")
+# Tools whose numbers are told as they stand; of others only those whose claim and pointer end in the same word.
+_STRAIGHT = frozenset({"case", "relevance", "reproduction", "deviation", "drift", "telemetry", "counterfactual"})
 TOLERANCE = 1e-9
 
 
@@ -62,12 +64,13 @@ def _derived(claim: Claim, found: Any, ledger: Ledger) -> Any:
     if claim.id.endswith(".direction") and number:
         return "for" if found > 0 else "against" if found < 0 else "neither"
     if isinstance(found, bool):
-        return "yes" if found else "no"
+        return ("yes" if found else "no") if claim.value in ("yes", "no", True, False) else _MISSING
     if isinstance(found, list | dict):
         # a count of rows, unless it counts only some of them
         return len(found) if claim.kind == "count" and claim.value == len(found) else _MISSING
     if number and isinstance(claim.value, int | float) and not isinstance(claim.value, bool):
-        return found
+        alike = claim.id.rpartition(".")[2] == claim.pointer.rpartition("/")[2]
+        return found if alike or claim.artifact in _STRAIGHT or _equal(claim.value, found) else _MISSING
     if isinstance(found, str) and claim.kind in ("text", "time") and claim.artifact != "system_card":
         return found if claim.feature is None else _MISSING  # names of inputs are told by their labels
     return _MISSING
