@@ -100,8 +100,10 @@ def with_truth(task: Task, cases: Sequence[Case], quick: bool, seed: int) -> lis
 
         truth = cached(f"t07-cells-{len(few)}", seed, make_truth, t07_background)
         return [replace(case, truth=truth[str(i)]) for i, case in enumerate(made)]
-    most = 3 if quick else MOST_CASES
-    return list(cases[:: max(1, len(cases) // most)][:most]) if task.id != "T1" else list(cases)
+    if task.id == "T1":
+        return list(cases)
+    most = min(len(cases), 3 if quick else MOST_CASES)
+    return [cases[i * len(cases) // most] for i in range(most)]
 
 
 def report(tasks: Sequence[Task], seed: int, quick: bool) -> str:
