@@ -2,12 +2,14 @@
 
 The plain forward and gradient has frozen parameters too and differentiates the same score with respect to the same
 embeddings, by torch's own gradient. Time: one thread, process time, methods interleaved; the fastest of all rounds, and
-the median over rounds of the ratio within a round. Only ratios mean anything. Memory: bytes of tensors beyond those of
-the model and its inputs, at their peak and at the end of the forward, counted where they are allocated.
+the median over rounds of the ratio within a round. The garbage collector runs between rounds, as in `timeit`: inside it
+would always hit the same method, and a trace leaves it no cycles. Only ratios mean anything. Memory: bytes of tensors
+beyond those of the model and its inputs, at their peak, counted where they are allocated.
 """
 
 from __future__ import annotations
 
+import gc
 import statistics
 import sys
 import time
@@ -75,11 +77,16 @@ def timed(methods: dict[str, Method], rounds: int) -> dict[str, tuple[float, flo
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     for method in methods.values():
         method()
-    for _ in range(rounds):
-        for name, method in methods.items():
-            begun = time.process_time()
-            method()
-            seconds[name].append(time.process_time() - begun)
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            gc.collect()
+            for name, method in methods.items():
+                begun = time.process_time()
+                method()
+                seconds[name].append(time.process_time() - begun)
+    finally:
+        gc.enable()
     unit = next(iter(seconds.values()))
     return {
         name: (min(own) / min(unit), statistics.median(a / b for a, b in zip(own, unit, strict=True)))
