@@ -108,10 +108,10 @@ def nearest(known: Floats, row: Floats, k: int, norm: float = 2.0) -> Nearest:
     points = torch.from_numpy(np.concatenate([known, row[None]]))
     between, power = _distances(points - points[:1], norm)
     unit = float(between.max()) ** power
-    own = _rounded(between[-1, :-1], power, unit)
+    own = _rounded(between[-1, :-1].numpy() ** power, unit)
     between.fill_diagonal_(torch.inf)
     near = between.topk(min(k, len(known)), dim=1, largest=False).values
-    means = _rounded(near, power, unit).mean(axis=1)
+    means = _rounded((near.numpy() ** power).mean(axis=1), unit)
     order = np.argsort(own, kind="stable")[:k]
     return Nearest(
         places=order.astype(np.int64),
@@ -134,7 +134,8 @@ def _distances(points: torch.Tensor, norm: float) -> tuple[torch.Tensor, float]:
     return (squares[:, None] + squares - 2 * points @ points.T).clamp_min_(0), 0.5
 
 
-def _rounded(between: torch.Tensor, power: float, unit: float) -> Floats:
-    """Distances in seven digits of the largest one: what lies below is noise of the arithmetic, and breaks ties."""
-    found = np.asarray(between.numpy() ** power, dtype=np.float64)
-    return np.asarray(np.round(found / unit, 7) * unit) if unit > 0 else found
+def _rounded(distances: Floats, unit: float) -> Floats:
+    """On a grid of about a ten-millionth of the unit: what lies below is noise of the arithmetic, and would break ties.
+    The grid's step is no round number, so that distances that are do not fall between two of its points."""
+    step = unit * 0.739085133e-7
+    return np.asarray(np.round(distances / step) * step) if unit > 0 else distances
