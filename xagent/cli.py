@@ -220,6 +220,34 @@ def verify(
 
 
 @app.command()
+def calibrate(
+    case: Annotated[str, typer.Argument(metavar="CASE", help="case.json of the model, with its reference.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File for the thresholds.")] = Path("levels.toml"),
+    rows: Annotated[int, typer.Option(min=5, max=2000, help="Rows of the reference to explain.")] = 24,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    device: Annotated[Device | None, typer.Option(help="Where the model runs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    allow_mismatch: Annotated[bool | None, typer.Option("--allow-mismatch", help="As for explain.")] = None,
+    allow_outside: Annotated[bool | None, typer.Option("--allow-outside", help="As for explain.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+) -> None:
+    """Choose the thresholds of the trust levels for one model, from its own reference population."""
+    if out.exists() and not force:
+        raise UsageFault(f"--out: {out} exists.", "Name another file, or pass --force.")
+    from xagent.settings import load_settings
+
+    settings = load_settings(
+        device=device.value if device else None,
+        seed=seed,
+        allow_mismatch=allow_mismatch,
+        allow_outside=allow_outside,
+    )
+    from xagent._calibrate_door import calibrate_case
+
+    print(calibrate_case(case, out, rows, settings, quiet=quiet))
+
+
+@app.command()
 def schema(name: Annotated[SchemaName, typer.Argument(help="case, system or report.")]) -> None:
     """Print a published JSON Schema."""
     from xagent.case import Case, SystemCard
