@@ -79,4 +79,4 @@ def test_light_commands_import_no_heavy_library(command: list[str]) -> None:
 def test_importing_the_package_is_light() -> None:
     code = "import sys, xagent; assert not {'torch', 'pydantic', 'langgraph'} & set(sys.modules); print(xagent.__all__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip() == "['Persona', 'Report', 'explain', 'load_case', 'trace']"
+    assert done.stdout.strip() == "['Persona', 'Report', 'declare', 'explain', 'load_case', 'trace']"

@@ -141,8 +141,8 @@ def _drafted(draft: Draft) -> Drafted:
         value, encoder, cards = classic_inputs(draft, given, classic, notes)
     else:
         raise UsageFault(
-            f"MODEL: {draft.model.name} is neither a .pt2 program, a folder of transformers nor a model of XGBoost "
-            "(.json, .ubj), LightGBM (.txt) or `xagent.declare` (.json).",
+            f"MODEL: {draft.model.name} is neither a .pt2 program nor a folder of transformers, nor a model of "
+            "XGBoost (.json, .ubj), LightGBM (.txt) or xagent.declare (.json).",
             "Export it with torch.export, or save it in its library's own format.",
         )
     if output.get("classes") and not draft.classes and format_ != "transformers":
