@@ -16,12 +16,20 @@ PERSONAS = ("business_user", "data_scientist", "regulator")
 POPULATIONS = ("loans of the year before", "patients of the ward", "policies of the region", "requests of the quarter")
 OUTCOMES = (("Declined", "Approved"), ("malignant tissue", "benign tissue"), ("suspicious", "harmless"))
 _NUMERIC = (
-    ("monthly income", "EUR", 0, 900, 9000), ("debt payments", "% of income", 0, 2, 80), ("savings balance", "EUR", 0, 50, 90000),
-    ("years with the employer", "years", 1, 0, 35), ("late payments in the last year", None, 0, 0, 9),
-    ("body temperature", "°C", 1, 35, 41), ("blood sugar", "mg/dl", 0, 60, 240), ("resting pulse", "bpm", 0, 45, 140),
-    ("distance to the branch", "km", 1, 0, 300), ("used share of the card limits", "%", 1, 0, 100),
-    ("failed logins", None, 0, 0, 40), ("packets per minute", None, 0, 10, 90000), ("area of the nucleus", "µm²", 2, 20, 900),
-)  # fmt: skip
+    ("monthly income", "EUR", 0, 900, 9000),
+    ("debt payments", "% of income", 0, 2, 80),
+    ("savings balance", "EUR", 0, 50, 90000),
+    ("years with the employer", "years", 1, 0, 35),
+    ("late payments in the last year", None, 0, 0, 9),
+    ("body temperature", "°C", 1, 35, 41),
+    ("blood sugar", "mg/dl", 0, 60, 240),
+    ("resting pulse", "bpm", 0, 45, 140),
+    ("distance to the branch", "km", 1, 0, 300),
+    ("used share of the card limits", "%", 1, 0, 100),
+    ("failed logins", None, 0, 0, 40),
+    ("packets per minute", None, 0, 10, 90000),
+    ("area of the nucleus", "µm²", 2, 20, 900),
+)
 _CATEGORY = (
     ("purpose of the loan", ("buying a car", "improving the home", "paying for studies")),
     ("housing situation", ("rents the home", "owns the home", "lives with parents")),
@@ -67,7 +75,12 @@ def _case(
     claims = [
         Claim(id="case.id", kind="text", value=f"case-{seed:04d}", **who),
         Claim(id="case.subject", kind="text", value=f"person-{seed:04d}", **who),
-        Claim(id="case.decided_at", kind="time", value=f"2026-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}T09:30:00Z", **who),
+        Claim(
+            id="case.decided_at",
+            kind="time",
+            value=f"2026-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}T09:30:00Z",
+            **who,
+        ),
         Claim(id="decision.label", kind="category", value=target, **who),
         Claim(id="decision.target", kind="category", value=target, **who),
         Claim(id="relevance.target", kind="category", value=target, subject=who["subject"], artifact="relevance"),
@@ -79,17 +92,39 @@ def _case(
         Claim(id="reference.name", kind="text", subject="population", value=population, artifact="case"),
         Claim(id="window.name", kind="text", subject="population", value="cases of the last month", artifact="case"),
         Claim(id="relevance.baseline", kind="text", subject="population", value=population, artifact="relevance"),
-    ]  # fmt: skip
+    ]
     plain: dict[str, Any] = {
-        "relevance.method": "relevance propagation", "model.name": "scorer", "model.version": "2.1.0", "system.name": "Case Desk",
-        "model.sha256": f"{rng.getrandbits(256):064x}", "model.hash_state": "ok", "trust.level": rng.choice(("fair", "strong", "limited")),
-        "trust.weakest": "agreement", "trust.fidelity": round(rng.uniform(0.8, 0.99), 4), "trust.ratio": 0.96, "trust.agreement": 0.71,
-        "trust.gap": 2.1e-7, "deviation.state": "ok", "deviation.p": round(rng.uniform(0.1, 0.9), 3), "deviation.alpha": 0.01,
-        "deviation.calibration.n": rng.randint(200, 3000), "drift.state": "ok", "drift.features.count": 8, "drift.window.n": rng.randint(200, 900),
-        "drift.reference.n": 2000, "telemetry.state": "ok", "reproduction.state": "ok", "reproduction.difference": 3.1e-9,
-        "reproduction.tolerance": 0.0001, "relevance.score": 1.9, "relevance.gap": 1.3e-8, "relevance.ledger.inputs": 1.7,
-        "relevance.ledger.residual": 0.0, "relevance.ledger.biases": 0.2, "decision.next_step": "Ask for the last pay slips.",
-    }  # fmt: skip
+        "relevance.method": "relevance propagation",
+        "model.name": "scorer",
+        "model.version": "2.1.0",
+        "system.name": "Case Desk",
+        "model.sha256": f"{rng.getrandbits(256):064x}",
+        "model.hash_state": "ok",
+        "trust.level": rng.choice(("fair", "strong", "limited")),
+        "trust.weakest": "agreement",
+        "trust.fidelity": round(rng.uniform(0.8, 0.99), 4),
+        "trust.ratio": 0.96,
+        "trust.agreement": 0.71,
+        "trust.gap": 2.1e-7,
+        "deviation.state": "ok",
+        "deviation.p": round(rng.uniform(0.1, 0.9), 3),
+        "deviation.alpha": 0.01,
+        "deviation.calibration.n": rng.randint(200, 3000),
+        "drift.state": "ok",
+        "drift.features.count": 8,
+        "drift.window.n": rng.randint(200, 900),
+        "drift.reference.n": 2000,
+        "telemetry.state": "ok",
+        "reproduction.state": "ok",
+        "reproduction.difference": 3.1e-9,
+        "reproduction.tolerance": 0.0001,
+        "relevance.score": 1.9,
+        "relevance.gap": 1.3e-8,
+        "relevance.ledger.inputs": 1.7,
+        "relevance.ledger.residual": 0.0,
+        "relevance.ledger.biases": 0.2,
+        "decision.next_step": "Ask for the last pay slips.",
+    }
     for key, value in plain.items():
         kind = "text" if isinstance(value, str) else "count" if isinstance(value, int) else "value"
         claims.append(
@@ -138,7 +173,7 @@ def _drivers(seed: int, chosen: list[Any], sizes: list[float], signs: list[int],
             Claim(id=f"{d}.value", value=value, **about, **shown),
             Claim(id=f"{d}.typical", value=typical, **{**usual, "subject": "population"}, **shown),
             Claim(id=f"{d}.compare", kind="category", value=outcome, sign=way, **usual),
-        ]  # fmt: skip
+        ]
     for side, way in (("for", 1), ("against", -1)):
         part = [size for size, sign in zip(sizes, signs, strict=True) if sign == way]
         claims.append(Claim(id=f"relevance.{side}.count", kind="count", value=len(part), artifact="relevance"))

@@ -1,4 +1,4 @@
-"""Fourteen ways to lie, each done to a verified narrative so that frame, text, tokens and assertions agree with the lie."""
+"""Fourteen ways to lie, each done to a verified narrative so that frame, text, tokens and assertions agree."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.narratives._ledgers import Told
@@ -13,16 +14,33 @@ from xagent.evidence import Claim, Ledger
 from xagent.narrative import Assertion, Narrative, Sentence, Token
 
 CLASSES = (
-    "sign flip", "value changed", "scale or power of ten", "unit swap", "category swap", "rank swap", "principal factor dropped",
-    "invented feature", "wrong threshold", "wrong subject", "stale artifact", "hedge removed or certainty inflated",
-    "causal over-claim", "wrong comparison population",
-)  # fmt: skip
+    "sign flip",
+    "value changed",
+    "scale or power of ten",
+    "unit swap",
+    "category swap",
+    "rank swap",
+    "principal factor dropped",
+    "invented feature",
+    "wrong threshold",
+    "wrong subject",
+    "stale artifact",
+    "hedge removed or certainty inflated",
+    "causal over-claim",
+    "wrong comparison population",
+)
 MUST = 11  # classes that the verifier of tokens must find without exception
 _NUMBER = re.compile(r"[+−]?[0-9][0-9,]*(?:\.[0-9]+)?")
 _OPPOSITE = {
-    "spoke for": "spoke against", "spoke against": "spoke for", "towards": "against", "against": "towards",
-    "counted towards": "counted against", "counted against": "counted towards", "raised": "lowered", "lowered": "raised",
-}  # fmt: skip
+    "spoke for": "spoke against",
+    "spoke against": "spoke for",
+    "towards": "against",
+    "against": "towards",
+    "counted towards": "counted against",
+    "counted against": "counted towards",
+    "raised": "lowered",
+    "lowered": "raised",
+}
 _CODES = {
     "EUR": "USD",
     "years": "months",
@@ -101,7 +119,7 @@ def _scales(told: Told) -> Iterator[Option]:
 
 
 def _units(told: Told) -> Iterator[Option]:
-    for s, i, t, match in _numbers(told):
+    for s, i, t, _ in _numbers(told):
         unit = told.ledger[t.claim].unit
         if unit and t.text.endswith(unit) and t.policy != "duration":
             other = _CODES.get(unit, "EUR" if unit != "EUR" else "USD")
@@ -151,7 +169,7 @@ def _ranks(told: Told) -> Iterator[Option]:
                     other = str(told.ledger["relevance.driver.2.name"].value)
                     yield _with(told, _retold(s, name, other)), s.id
     rows = [s for s in _prose(told) if re.fullmatch(r"relevance\.driver\.\d+", s.id)]
-    for a, b in zip(rows, rows[1:], strict=False):
+    for a, b in pairwise(rows):
         if told.ledger[f"{a.id}.effect"].sign != told.ledger[f"{b.id}.effect"].sign:
             continue  # each side has an order of its own
         sections = tuple(
@@ -282,9 +300,21 @@ def _populations(told: Told) -> Iterator[Option]:
 
 
 _MAKERS: tuple[Callable[[Told], Iterator[Option]], ...] = (
-    _signs, _values, _scales, _units, _categories, _ranks, _dropped, _invented, _thresholds, _subjects, _stale, _certainty,
-    _causes, _populations,
-)  # fmt: skip
+    _signs,
+    _values,
+    _scales,
+    _units,
+    _categories,
+    _ranks,
+    _dropped,
+    _invented,
+    _thresholds,
+    _subjects,
+    _stale,
+    _certainty,
+    _causes,
+    _populations,
+)
 
 
 def _prose(told: Told) -> list[Sentence]:

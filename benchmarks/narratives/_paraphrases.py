@@ -12,14 +12,20 @@ from benchmarks.narratives._mutants import _mapped, _reworded
 from xagent.evidence import Claim
 from xagent.narrative import Sentence, Token, render_value
 
+_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve"
 _SAME = {
     "spoke for": ("supported", "counted towards", "speaks for", "pushed towards"),
     "spoke against": ("opposed", "counted against", "speaks against"),
-    "counted towards": ("supported", "spoke for"), "counted against": ("opposed", "spoke against"),
-    "above": ("higher than", "greater than", "larger than"), "below": ("lower than", "smaller than"),
-    "raised": ("increased",), "lowered": ("reduced", "decreased"), "longest": ("largest", "biggest", "heaviest"),
-    "largest": ("heaviest", "greatest"), "the same as": ("equal to",),
-}  # fmt: skip
+    "counted towards": ("supported", "spoke for"),
+    "counted against": ("opposed", "spoke against"),
+    "above": ("higher than", "greater than", "larger than"),
+    "below": ("lower than", "smaller than"),
+    "raised": ("increased",),
+    "lowered": ("reduced", "decreased"),
+    "longest": ("largest", "biggest", "heaviest"),
+    "largest": ("heaviest", "greatest"),
+    "the same as": ("equal to",),
+}
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,24 @@ def _swap(pairs: dict[str, str]) -> Callable[[str], str]:
     return lambda text: pattern.sub(lambda m: pairs[m[0]], text)
 
 
-_WORDS = _swap({
-    "spoke for": "argued for", "spoke against": "argued against", "counted towards": "weighed for", "towards": "in favour of",
-    "counted against": "weighed against", "above": "higher than", "below": "lower than", "the limit": "the threshold",
-    "typical": "usual", "among": "compared with", "raised": "increased", "lowered": "decreased",
-    "longest": "biggest", "largest": "heaviest",
-})  # fmt: skip
+_WORDS = _swap(
+    {
+        "spoke for": "argued for",
+        "spoke against": "argued against",
+        "counted towards": "weighed for",
+        "towards": "in favour of",
+        "counted against": "weighed against",
+        "above": "higher than",
+        "below": "lower than",
+        "the limit": "the threshold",
+        "typical": "usual",
+        "among": "compared with",
+        "raised": "increased",
+        "lowered": "decreased",
+        "longest": "biggest",
+        "largest": "heaviest",
+    }
+)
 
 
 def _words(s: Sentence, told: Told) -> str:
@@ -156,7 +174,7 @@ def _aliases(s: Sentence, told: Told) -> str:
 
 
 def _number_words(s: Sentence, told: Told) -> str:
-    words = "zero one two three four five six seven eight nine ten eleven twelve".split()
+    words = _NUMBERS.split()
     return re.sub(
         r": (\d{1,2})(, with|\.$)", lambda m: f": {words[int(m[1])] if 1 < int(m[1]) < 13 else m[1]}{m[2]}", s.text
     )
@@ -182,5 +200,15 @@ def _guarded(s: Sentence, change: Callable[[str], str]) -> str:
 
 
 _RULES: tuple[Callable[[Sentence, Told], str], ...] = (
-    _words, _percent, _digits, _thousands, _points, _fractions, _leading, _order, _aliases, _number_words, _rounded,
-)  # fmt: skip
+    _words,
+    _percent,
+    _digits,
+    _thousands,
+    _points,
+    _fractions,
+    _leading,
+    _order,
+    _aliases,
+    _number_words,
+    _rounded,
+)

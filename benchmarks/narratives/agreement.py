@@ -32,7 +32,8 @@ class Score:
     corrected: int = 0
 
     def row(self) -> str:
-        return f"{self.inputs} | {self.rank / self.inputs:.3f} | {self.sign / self.inputs:.3f} | {self.value / self.inputs:.3f}"
+        parts = (self.rank, self.sign, self.value)
+        return " | ".join([str(self.inputs), *(f"{part / self.inputs:.3f}" for part in parts)])
 
 
 def agreement(ledgers: int, size: int, reader: str, seed: int, *, inverted: bool = False) -> Score:
@@ -45,7 +46,7 @@ def agreement(ledgers: int, size: int, reader: str, seed: int, *, inverted: bool
             s.text for s in compose(ledger, [], persona).sentences() if s.id.startswith("relevance.driver")
         )
         found = verify_text(text, ledger, persona)
-        told = [i for i in range(1, size + 1)]
+        told = range(1, size + 1)
         score.inputs += len(told)
         score.sign += sum(_supported(found, "sign", f"relevance.driver.{i}.effect") for i in told)
         score.value += sum(_valued(found, ledger, i) for i in told)
@@ -68,10 +69,8 @@ def _supported(found: list[Statement], kind: str, claim: str) -> bool:
 
 def _valued(found: list[Statement], ledger: Ledger, index: int) -> bool:
     feature = ledger[f"relevance.driver.{index}.name"].feature
-    own = [
-        s for s in found
-        if s.kind in ("value", "category") and any(ledger[c].feature == feature and c.endswith(".value") for c in s.claims)
-    ]  # fmt: skip
+    claims = {key for key, claim in ledger.items() if claim.feature == feature and key.endswith(".value")}
+    own = [s for s in found if s.kind in ("value", "category") and claims & set(s.claims)]
     return bool(own) and all(s.status == "supported" for s in own)
 
 

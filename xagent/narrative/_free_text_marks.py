@@ -116,7 +116,7 @@ def marks(text: str, seen: Ledger, names: Names, data: Prose) -> tuple[list[Mark
                     continue
                 take(kind, match.start(), match.end(), table.get(word) or table[_singular(word, table)])
     for match in list(re.finditer(r"(?<![\w.])(?:[0-9a-f]{12,64})(?!\w)", rest)):
-        if re.search(r"\d", match[0]):
+        if re.search(r"\d", match[0]) or len(match[0]) >= 32:
             take("hash", match.start(), match.end())
     for pattern in (_time_pattern(),):
         for match in list(pattern.finditer(rest)):

@@ -46,9 +46,13 @@ class State:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """refused: pattern by kind of problem, first match names the problem. asserting: phrase -> class, by kind."""
+    """refused: pattern by kind of problem, first match names the problem; openers: the words of each.
+
+    asserting: phrase -> class, by kind.
+    """
 
     refused: tuple[tuple[str, re.Pattern[str]], ...]
+    openers: dict[str, frozenset[str]]
     asserting: dict[str, dict[str, str]]
     states: dict[str, tuple[State, ...]]
     standing: frozenset[str]
@@ -87,8 +91,12 @@ def lexicon(language: str = "en") -> Lexicon:
     roles = dict(_role(line) for line in data["bind"]["roles"].strip().splitlines())
     for phrase in asserting["direction"]:  # what an input speaks for or against is the explained outcome
         roles.setdefault(phrase, ("relevance.target",))
+    for phrase, side in asserting["direction"].items():
+        for pattern in data["bind"]["counted"]:
+            roles.setdefault(fold(pattern.format(phrase)), (f"relevance.{side}.count",))
     return Lexicon(
         refused=tuple((kind, any_of(words)) for kind, words in refused.items()),
+        openers={kind: frozenset(word for p in words for word in word_set(p)) for kind, words in refused.items()},
         asserting=asserting,
         states={phrase: tuple(rules) for phrase, rules in states.items()},
         standing=frozenset(fold(phrase) for item in stated["standing"] for phrase in item["phrases"]),
@@ -105,6 +113,11 @@ def lexicon(language: str = "en") -> Lexicon:
 def fold(text: str) -> str:
     """Case and white space do not matter to the meaning of words."""
     return " ".join(text.casefold().split())
+
+
+def word_set(text: str) -> set[str]:
+    """The words of a text, folded: no phrase stands in a text that has none of its words."""
+    return set(re.findall(r"[\w’']+", fold(text)))
 
 
 def any_of(phrases: Iterable[str]) -> re.Pattern[str]:

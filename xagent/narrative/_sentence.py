@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from xagent.evidence import Claim, Ledger
 from xagent.narrative._backing import backing
-from xagent.narrative._lexicon import Lexicon, any_of, fold, lexicon
+from xagent.narrative._lexicon import Lexicon, any_of, fold, lexicon, word_set
 from xagent.narrative._model import Problem, Sentence
 from xagent.narrative._reading import WORDS, expected_words, hides, misreading
 from xagent.personas import Persona
@@ -171,7 +171,10 @@ def _bare(text: str, context: Context) -> Iterator[tuple[str, str]]:
     """Words outside tokens and assertions that a sentence may not use of its own accord, with the kind of problem."""
     data = context.data
     patterns = [("avoid", any_of(context.persona.avoid)), ("name", context.names), *data.refused]
+    words = word_set(text)
     for kind, pattern in patterns:
+        if kind in data.openers and data.openers[kind].isdisjoint(words):
+            continue
         while match := pattern.search(text):
             yield kind, match[0]
             text = text[: match.start()] + "\x1f" * len(match[0]) + text[match.end() :]
@@ -193,7 +196,7 @@ def check_title(title: str, language: str) -> Iterator[str]:
 def _kind_of(char: str) -> str:
     """What a character that no sentence is written with would smuggle in."""
     plain = unicodedata.normalize("NFKC", char)
-    if any(c.isnumeric() for c in plain):
+    if any(c.isnumeric() for c in char + plain):
         return "number"
     if any(unicodedata.category(c) == "Sc" for c in plain):
         return "currency"
