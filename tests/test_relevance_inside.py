@@ -128,6 +128,19 @@ def test_a_layer_that_is_overwritten_later_keeps_its_value() -> None:
     assert trace.ledger.gap.max() < 1e-5
 
 
+def test_a_square_whose_base_is_overwritten_out_of_sight_keeps_its_value() -> None:
+    def forward(i: dict[str, Tensor]) -> Tensor:
+        y = i["x"] * 2
+        square = y**2
+        with torch.no_grad():
+            y.detach().mul_(7)
+        return square.sum(1)
+
+    x = torch.randn(2, 3)
+    trace = Tracer(nn.Module(), forward=forward).trace({"x": x}, ["x"], Target.value())
+    torch.testing.assert_close(trace.relevance["x"], 4 * x**2)
+
+
 # ------------------------------------------------------------------------------------------------------- removal
 
 

@@ -66,13 +66,13 @@ class TraceMode(TorchFunctionMode):
             rule = _in_place_unhandled if kind.ends_in_place else _unhandled
         if not in_place:
             if kind.overwrites and self._watched and args:
-                self._rescue(args[0])
+                self.rescue(args[0])
             y = rule(Step(self, plain, args, kwargs), *args, **kwargs)
             if self.watch is not None:
                 self.watch.seen(kind_of(plain).name, plain, args, kwargs, y)
             return y
         target = args[0]
-        self._rescue(target)
+        self.rescue(target)
         args = (target.clone(), *args[1:])
         target.copy_(rule(Step(self, plain, args, kwargs), *args, **kwargs))
         if self.watch is not None:
@@ -86,7 +86,7 @@ class TraceMode(TorchFunctionMode):
             self._watched.setdefault(x.untyped_storage().data_ptr(), []).append(weakref.ref(cell))
         return cell
 
-    def _rescue(self, target: Any) -> None:
+    def rescue(self, target: Any) -> None:
         """`target` is about to be overwritten: keep what is still needed of its storage."""
         if self._watched and isinstance(target, Tensor):
             for reference in self._watched.pop(target.untyped_storage().data_ptr(), []):
@@ -96,6 +96,8 @@ class TraceMode(TorchFunctionMode):
 
     def _constant(self, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any], leaves: list[Tensor]) -> Any:
         """An operation on constants; what it makes of positions is still a position."""
+        if self._watched and args and kind_of(operation).overwrites:
+            self.rescue(args[0])
         y = operation(*args, **kwargs)
         note = "positions" if operation in EMBEDDINGS else next(filter(None, map(self.marks.get, leaves)), None)
         if not note and leaves and all(_is_bias(x) for x in leaves):
@@ -161,5 +163,7 @@ def _in_place_unhandled(step: Step, *args: Any, **kwargs: Any) -> Any:
     def on_a_copy(x: Tensor, *rest: Any, **options: Any) -> Any:
         return step.operation(x.clone(), *rest, **options)
 
-    args[0].copy_(Step(step.mode, on_a_copy, args, kwargs).unhandled())
+    y = Step(step.mode, on_a_copy, args, kwargs).unhandled()
+    step.mode.rescue(args[0])  # what has just been accounted for
+    args[0].copy_(y)
     return args[0]
