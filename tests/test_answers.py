@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -36,6 +36,8 @@ from transformers import (
     OPTForCausalLM,
     Phi3Config,
     Phi3ForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3MoeConfig,
@@ -57,8 +59,8 @@ LATENT: dict[str, Any] = {
     "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 4, "first_k_dense_replace": 1,
 }  # fmt: skip
 COLUMN_FAMILIES = ["llama", "llama-eager", "qwen2", "gpt2", "neox", "mixtral", "qwen3-moe", "deepseek-v3", "gpt-oss",
-                   "gemma2", "granite", "phi3", "olmo2", "falcon", "opt"]  # fmt: skip
-GPT2: dict[str, Any] = {"vocab_size": 61, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
+                   "gemma2", "granite", "phi3", "phi", "olmo2", "falcon", "opt"]  # fmt: skip
+GPT2: dict[str, Any] = {"vocab_size": 61, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -88,6 +90,7 @@ def model_of(name: str) -> Any:
         "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**GROUPED, head_dim=4, final_logit_softcapping=0.5)),
         "granite": lambda: GraniteForCausalLM(GraniteConfig(**GROUPED, logits_scaling=4.0)),
         "phi3": lambda: Phi3ForCausalLM(Phi3Config(**GROUPED, pad_token_id=0, eos_token_id=0)),
+        "phi": lambda: PhiForCausalLM(PhiConfig(**SMALL, intermediate_size=24)),
         "olmo2": lambda: Olmo2ForCausalLM(Olmo2Config(**GROUPED, eos_token_id=0)),
         "falcon": lambda: FalconForCausalLM(FalconConfig(**SMALL)),
         "opt": lambda: OPTForCausalLM(OPTConfig(**SMALL, ffn_dim=24, word_embed_proj_dim=16)),
@@ -106,6 +109,7 @@ def ids_of(length: int, seed: int = 0) -> Tensor:
 
 
 IDS, REPLY = ids_of(PROMPT), ids_of(ANSWER, 1)
+WAYS: tuple[Literal["rows", "columns"], ...] = ("rows", "columns")
 
 
 def explain(model: Any, way: str, **options: Any) -> Any:
@@ -136,8 +140,20 @@ def test_the_two_rule_sets_differ_on_gates() -> None:
     assert float((conserving.matrix - fastest.matrix).abs().max()) > 1e-3
 
 
-@pytest.mark.parametrize("rules", ["conserving", "fastest", "gradient"])
-@pytest.mark.parametrize("name", ["llama", "gpt2", "mixtral"])
+@pytest.mark.parametrize("name", COLUMN_FAMILIES)
+def test_long_carriers_are_rows_too(name: str) -> None:
+    """Late sources, more than one block of queries, and what carriers need not take part in."""
+    model, prompt = model_of(name), ids_of(90, 7)
+    sources = [Source("early", tuple(range(2, 30))), Source("late", tuple(range(60, 88)))]
+    rows, columns = (trace_answer(model, prompt, REPLY, sources, way=way) for way in WAYS)
+    assert_same(columns, rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [(name, "conserving") for name in (*COLUMN_FAMILIES, "mamba")]
+    + [(name, rules) for name in ("llama", "gpt2", "mixtral") for rules in ("fastest", "gradient", "attnlrp")],
+)
 def test_span_is_the_sum_of_rows(name: str, rules: str) -> None:
     model, weights = model_of(name), torch.tensor([1.0, -0.5, 0.0, 2.0, 0.25, 1.0])
     rows = explain(model, "rows", rules=rules)
@@ -195,18 +211,27 @@ def test_chunks_of_carriers_change_nothing() -> None:
         explain(model, "columns", memory=least - 1)
 
 
-@pytest.mark.parametrize("seed", ["centred", "log_probability", "contrast"])
-def test_seeds_are_linear_in_the_logits_and_agree(seed: str) -> None:
-    model, foils = model_of("llama"), ids_of(ANSWER, 2)
+@pytest.mark.parametrize("seed", ["logit", "centred", "log_probability", "contrast"])
+@pytest.mark.parametrize("name", ["llama", "gemma2", "granite", "phi", "mixtral"])
+def test_seeds_are_linear_in_the_logits_and_agree(name: str, seed: str) -> None:
+    """The head computes only what a score needs: with a bias (phi), a soft cap (gemma2), a scale (granite) too."""
+    model, foils = model_of(name), ids_of(ANSWER, 2)
     options: dict[str, Any] = {"seed": seed, **({"foils": foils} if seed == "contrast" else {})}
     rows = explain(model, "rows", **options)
     assert_same(explain(model, "columns", **options), rows)
     with torch.no_grad():
         logits = model(input_ids=torch.cat([IDS, REPLY])[None]).logits[0, PROMPT - 1 : -1]
     own = logits.gather(1, REPLY[:, None])[:, 0]
-    less = {"centred": logits.mean(1), "log_probability": (logits.softmax(1) * logits).sum(1),
-            "contrast": logits.gather(1, foils[:, None])[:, 0]}  # fmt: skip
+    less = {
+        "logit": torch.zeros(ANSWER),
+        "centred": logits.mean(1),
+        "log_probability": (logits.softmax(1) * logits).sum(1),
+        "contrast": logits.gather(1, foils[:, None])[:, 0],
+    }
     torch.testing.assert_close(rows.scores.float(), own - less[seed], rtol=1e-4, atol=1e-4)
+    weights = torch.tensor([1.0, -0.5, 0.0, 2.0, 0.25, 1.0])
+    assert_same(explain(model, "span", weights=weights, **options), rows.span(weights))
+    assert rows.status == "exact"
 
 
 def test_contrast_is_the_difference_of_two_answers() -> None:
@@ -246,6 +271,21 @@ class Mixing(torch.nn.Module):
     def forward(self, inputs_embeds: Tensor) -> Tensor:
         logits: Tensor = self.inner(inputs_embeds=inputs_embeds.flip(0), use_cache=False).logits
         return logits
+
+
+class Backwards(Mixing):
+    """A model that reads from the end: nothing of a carrier may be taken for zero without a look."""
+
+    def forward(self, inputs_embeds: Tensor) -> Tensor:
+        logits: Tensor = self.inner(inputs_embeds=inputs_embeds.flip(1), use_cache=False).logits
+        return logits
+
+
+def test_models_that_look_ahead_lose_nothing() -> None:
+    model, sources = Backwards().eval(), [Source("early", tuple(range(2, 8))), Source("late", tuple(range(20, 28)))]
+    rows, columns = (trace_answer(model, ids_of(30), REPLY[:4], sources, way=way) for way in WAYS)
+    assert_same(columns, rows)
+    assert float(rows.matrix.abs().min()) > 1e-4
 
 
 def test_rows_that_meet_are_noticed() -> None:

@@ -55,6 +55,7 @@ class CarrierMode(TorchFunctionMode):
         self.rows, self.entries, self.gates = rows, entries or {}, gates
         self.starts: list[int] = []  # tokens before which a row is zero, for a model that does not look ahead
         self.length = 0
+        self._firsts: Any = WeakTensorKeyDictionary()  # tensor -> what `rests` found
         self.recorder: Recorder | None = None
         self.plan: Plan | None = None
         self.booked: set[str] = set()  # ledger entries that got a constant, while a recorder listens
@@ -87,6 +88,8 @@ class CarrierMode(TorchFunctionMode):
         writes = in_place or (name_of(operation)[-1] == "_" and name_of(operation)[-2:] != "__")
         used = leaves if writes else _used(plain, args, kwargs)
         step, self._step = self._step, self._step + 1
+        if writes:
+            self._firsts.clear()
         if self.plan is not None:
             if step >= len(self.plan) or self.plan[step][0] != name_of(operation):
                 raise AnotherPath
@@ -159,10 +162,44 @@ class CarrierMode(TorchFunctionMode):
         """
         if not any(self.starts) or any(x.shape[:2] != (self.rows, self.length) or x.is_cuda for x in tensors):
             return []
-        return [
-            0 if not start or any(bool(x[i, :start].any()) for x in tensors) else start
-            for i, start in enumerate(self.starts)
-        ]
+        found = [self._rests(x) for x in tensors]
+        return [min(firsts) for firsts in zip(*found, strict=True)]
+
+    def _rests(self, x: Tensor) -> list[int]:
+        if x not in self._firsts:
+            self._firsts[x] = [
+                0 if not start or bool(x[i, :start].any()) else start for i, start in enumerate(self.starts)
+            ]
+        return self._firsts[x]  # type: ignore[no-any-return]
+
+    def resting(self, y: Tensor, firsts: list[int]) -> Tensor:
+        """y, made zero before `firsts`."""
+        for i, first in enumerate(firsts):
+            if first:
+                y[i, :first] = 0
+        self._firsts[y] = firsts
+        return y
+
+    def by_rest(self, function: Callable[..., Any], one: Any, two: Any) -> Tensor | None:
+        """function(one, two), which is zero where its carriers are, computed where they are not; None if not at once.
+
+        For elementwise functions of carriers (rows, length, width) and constants that broadcast against them.
+        """
+        traced = [x for x in (one, two) if self.carries(x)]
+        like = traced[0]
+        if any(x.dim() != 3 or x.dtype != like.dtype for x in (one, two) if isinstance(x, Tensor) and x.dim() > 1):
+            return None
+        if torch.broadcast_shapes(*(x.shape for x in (one, two) if isinstance(x, Tensor))) != like.shape:  # type: ignore[no-untyped-call]
+            return None
+        if any(isinstance(x, Tensor) and x.dtype != like.dtype for x in (one, two)):
+            return None
+        firsts = self.rests(*traced) if all(x.shape == like.shape for x in traced) else []
+        if not firsts:
+            return None
+        y = self.resting(like.new_empty(like.shape), firsts)
+        for i, first in enumerate(firsts):
+            function(*(_cut(x, i, first, like.shape) for x in (one, two)), out=y[i, first:])
+        return y
 
     def constant(self, x0: Any) -> Any:
         """A value of row 0 for all rows, (k, ...) -> (rows k, ...), without a copy where k = 1."""
@@ -234,6 +271,14 @@ class CarrierMode(TorchFunctionMode):
         return y
 
 
+def _cut(x: Any, row: int, first: int, shape: torch.Size) -> Any:
+    """What of x (rows or 1, length or 1, width) belongs to one row from its token `first` on."""
+    if not isinstance(x, Tensor) or x.dim() < 2:
+        return x
+    x = x[row] if len(x) == shape[0] else x[0]
+    return x[first:] if len(x) == shape[1] else x
+
+
 def _used(operation: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> list[Tensor]:
     """The operands whose carriers count."""
     places = CARRIED_OPERANDS.get(operation)
@@ -284,9 +329,8 @@ def ratio(mode: CarrierMode, x: Tensor, value: Tensor, slope: float, change: Ten
     factor = torch.where(x0 == 0, slope, (value if change is None else change) / x0).to(x.dtype)
     firsts = mode.rests(x)
     if firsts:
-        y = torch.empty_like(x)
+        y = mode.resting(torch.empty_like(x), firsts)
         for i, first in enumerate(firsts):
-            y[i, :first] = 0
             torch.mul(x[i, first:], factor[0, first:], out=y[i, first:])
     else:
         y = (mode.by_row(x) * factor).flatten(0, 1)

@@ -40,6 +40,9 @@ QUERIES = (
 )
 
 
+BLOCK = 256  # queries whose attention weights exist at a time
+
+
 def carried(*names: str, of: str | None = None) -> Callable[[CarrierRule], CarrierRule]:
     """Decorator: the rule of every spelling of these operations.
 
@@ -122,7 +125,11 @@ def summed(mode: CarrierMode, operation: Any, input: Any, other: Any, alpha: flo
         input = mode.only(input, like=other)
     if not mode.carries(other):
         other = mode.only(other, like=input)
-    return mode.carry(operation(input, other, alpha=alpha) if alpha != 1 else operation(input, other))
+    plain = alpha == 1 and "add" in mode.name(operation)
+    y = mode.by_rest(torch.add, input, other) if plain else None
+    if y is None:
+        y = operation(input, other, alpha=alpha) if alpha != 1 else operation(input, other)
+    return mode.carry(y)
 
 
 @carried("cat", "concat", "concatenate")
@@ -139,7 +146,8 @@ def product(mode: CarrierMode, operation: Any, input: Any, other: Any) -> Any:
     """y_i = c x_i; of two traced factors y_i = (a_i b_0 + a_0 b_i) / 2, or a_0 b_i where a is a gate."""
     if not (mode.carries(input) and mode.carries(other)):
         traced = input if mode.carries(input) else other
-        y = operation(input, other)
+        y = mode.by_rest(torch.mul, input, other)
+        y = operation(input, other) if y is None else y
         if y.dim() != traced.dim() or len(y) != len(traced):
             raise NoColumns("A product changes the shape of the batch.", "Ask for rows.")
         return mode.carry(y)
@@ -149,22 +157,18 @@ def product(mode: CarrierMode, operation: Any, input: Any, other: Any) -> Any:
     if mode.gates == "constant":
         either = [mode.notes[x] in ("gate", "activation") for x in (input, other)]
         first, second = either if either[0] != either[1] else (first, second)
-    firsts = mode.rests(input, other) if input.shape == other.shape and input.dtype == other.dtype else []
-    if firsts:
-        y = torch.empty(input.shape, dtype=input.dtype)
-        for i, start in enumerate(firsts):
-            y[i, :start] = 0
-            a0, b0, ai, bi, yi = (x[start:] for x in (input[0], other[0], input[i], other[i], y[i]))
-            if first != second:
-                torch.mul(a0 if first else ai, bi if first else b0, out=yi)
-            else:
-                torch.mul(ai, b0, out=yi)
-                yi.addcmul_(a0, bi).mul_(0.5)
-        return mode.carry(y)
     a, b = mode.by_row(input), mode.by_row(other)
     if first != second:
         return mode.carry((a[:1] * b if first else a * b[:1]).flatten(0, 1))
-    return mode.carry(torch.addcmul(a * b[:1], a[:1], b).mul_(0.5).flatten(0, 1))
+    half_a, half_b = a[:1] * 0.5, b[:1] * 0.5  # halves are exact
+    firsts = mode.rests(input, other) if input.shape == other.shape and input.dtype == other.dtype else []
+    if not firsts:
+        return mode.carry(torch.addcmul(a * half_b, half_a, b).flatten(0, 1))
+    y = mode.resting(input.new_empty(input.shape), firsts)
+    for i, start in enumerate(firsts):
+        torch.mul(input[i, start:], half_b[0, 0, start:], out=y[i, start:])
+        y[i, start:].addcmul_(half_a[0, 0, start:], other[i, start:])
+    return mode.carry(y)
 
 
 @carried("div", "divide", "true_divide", "__truediv__", of="0:input")
@@ -261,15 +265,14 @@ def _times(mode: CarrierMode, x: Tensor, matrix: Tensor) -> Tensor:
     width, out = matrix.shape
     if not any(mode.starts) or x.numel() != mode.rows * mode.length * width:
         return x @ matrix
-    rows = x.reshape(mode.rows, mode.length, width)
+    rows = x if x.dim() == 3 and len(x) == mode.rows else x.reshape(mode.rows, mode.length, width)
     firsts = mode.rests(rows)
     if not firsts:
         return x @ matrix
-    y = x.new_empty(mode.rows, mode.length, out)
+    y = mode.resting(x.new_empty(mode.rows, mode.length, out), firsts)
     for i, first in enumerate(firsts):
-        y[i, :first] = 0
         torch.mm(rows[i, first:], matrix, out=y[i, first:])
-    return y.view(*x.shape[:-1], out)
+    return y if rows is x else y.view(*x.shape[:-1], out)
 
 
 def _with_bias(mode: CarrierMode, y: Tensor, bias: Tensor | None) -> Tensor:
@@ -343,9 +346,10 @@ def attention(
     k = k.repeat_interleave(heads // len(k), 0) if len(k) != heads else k
     factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     values = value.permute(1, 2, 0, 3).reshape(groups, length, rows * width)
-    y = torch.empty(rows, heads, queries, width, dtype=value.dtype, device=value.device)
-    for start in range(0, queries, 256):
-        end = min(start + 256, queries)
+    y = torch.empty(heads, queries, rows, width, dtype=value.dtype, device=value.device)
+    size = BLOCK if value.is_cuda else BLOCK // 4  # small blocks waste less on the future, large ones fill a GPU
+    for start in range(0, queries, size):
+        end = min(start + size, queries)
         reach = min(end, length) if is_causal else length
         weights = (q[:, start:end] * factor) @ k[:, :reach].transpose(-1, -2)
         if is_causal:
@@ -355,9 +359,8 @@ def attention(
             part = mask[:, start:end, :reach] if mask.shape[-2] > 1 else mask[..., :reach]
             weights = weights.masked_fill(~part, -math.inf) if part.dtype == torch.bool else weights + part
         weights = weights.softmax(-1).reshape(groups, -1, reach)
-        block = (weights @ values[:, :reach]).view(groups, heads // groups, end - start, rows, width)
-        y[:, :, start:end] = block.permute(3, 0, 1, 2, 4).reshape(rows, heads, end - start, width)
-    return mode.carry(y)
+        y[:, start:end] = (weights @ values[:, :reach]).view(heads, end - start, rows, width)
+    return mode.carry(y.permute(2, 0, 1, 3))
 
 
 @carried("copy_")
