@@ -10,12 +10,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from xagent import __version__
 from xagent.errors import AlteredReport, InvalidCase
 from xagent.evidence import Artifact, Finding, Ledger, sha256_json
 from xagent.narrative import Narrative, Problem, verify
@@ -144,7 +144,7 @@ def _hashes(data: Json, artifacts: list[Artifact]) -> Iterator[Problem]:
 
 
 def _reader(data: Json, persona: Persona) -> Iterator[Problem]:
-    same = data["manifest"]["versions"].get("xagent") == __version__  # another release may have another reader
+    same = data["manifest"]["versions"].get("xagent") == version("xagent")  # another release may have another reader
     if same and persona.name in persona_names() and persona != load_persona(persona.name):
         yield _problem(
             "reader", persona.name, f"{persona.name!r} is a built-in reader, and this is another.", "Use its own file."
