@@ -261,7 +261,7 @@ def test_an_answer_on_odd_grounds_is_flagged_to_every_reader(tmp_path: Path) -> 
     module = linear()
     frame = applicants(900).assign(**{"late payments": lambda t: t.index % 5 * 0.01})
     odd = {"income": 40.0, "debt": 10.0, "purpose": "home", "age": 40.0, "late payments": 6.0}
-    score = float(torch.sigmoid(module(torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0, 6.0]])))[0])
+    score = float(torch.sigmoid(module(torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0, 6.0]])).detach())[0])
     ctx = known(tmp_path, module, frame, values=odd, prediction={"score": score})
     data, _ = run(Confidence(), ctx)
     assert data.grounds.state == "deviation" and data.grounds.p == data.grounds.resolution

@@ -29,7 +29,11 @@ def confidence_claims(data: ConfidenceResult, ctx: Context) -> Iterator[Claim]:
     def figures(key: str, pointer: str, *parts: tuple[str, str, Any, Any]) -> Iterator[Claim]:
         for name, field, kind, value in parts:
             if value is not None:
-                form = {"share": {"scale": "share"}, "amount": {"scale": scale, "unit": unit}}.get(kind, {})
+                forms: dict[str, dict[str, Any]] = {
+                    "share": {"scale": "share"},
+                    "amount": {"scale": scale, "unit": unit},
+                }
+                form = forms.get(kind, {})
                 more = {"subject": "population"} if name == "n" else {}
                 kind = "value" if kind == "amount" else kind  # noqa: PLW2901
                 yield claim(f"{key}.{name}", kind, value, f"{pointer}/{field}", **form, **more)
