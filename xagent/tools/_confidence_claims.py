@@ -7,7 +7,9 @@ from typing import Any
 
 from xagent.evidence import Claim
 from xagent.tools._base import Context
-from xagent.tools._confidence_result import ConfidenceResult, Outcomes, Result
+from xagent.tools._confidence_result import ConfidenceResult, Grounds, Margin, Neighbours, Outcomes, Weight
+
+Line = Margin | Outcomes | Neighbours | Grounds | Weight
 
 MOST_NAMED = 6
 """Classes of a conformal set that claims name; the artifact has all."""
@@ -21,9 +23,9 @@ def confidence_claims(data: ConfidenceResult, ctx: Context) -> Iterator[Claim]:
         more = {"subject": ctx.case.subject, "baseline": data.reference_name, **more}
         return Claim(id=f"confidence.{key}", kind=kind, value=value, artifact="confidence", pointer=pointer, **more)
 
-    def state(key: str, line: Result, pointer: str) -> Iterator[Claim]:
-        yield claim(f"{key}.state", "category", getattr(line, "state"), f"{pointer}/state")  # noqa: B009
-        if (why := getattr(line, "why")) is not None:  # noqa: B009
+    def state(key: str, line: Line, pointer: str) -> Iterator[Claim]:
+        yield claim(f"{key}.state", "category", line.state, f"{pointer}/state")
+        if (why := line.why) is not None:
             yield claim(f"{key}.why", "text", why, f"{pointer}/why")
 
     def figures(key: str, pointer: str, *parts: tuple[str, str, Any, Any]) -> Iterator[Claim]:
