@@ -10,6 +10,7 @@ from . import (  # noqa: F401 - importing them fills the table
     _rules_fastest,
     _rules_gamma,
     _rules_linear,
+    _rules_norms,
     _rules_recurrent,
 )
 from ._answer import Answer, trace_answer
