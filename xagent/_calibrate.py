@@ -28,7 +28,7 @@ from xagent.tools._contrast import (
     reference_of,
     score_coalitions,
 )
-from xagent.tools._trust_setup import exact_players, grouping_of, places_of
+from xagent.tools._trust_setup import exact_players, grouping_of, manifold_of, places_of
 from xagent.tools.relevance import Relevance
 from xagent.tools.trust import CITED
 from xagent.trust import Limits, Probes, Trust, judge, load_limits, probe, weigh
@@ -135,7 +135,7 @@ def _grade(ctx: Context) -> tuple[list[Graded], bool] | str:
         return "no effect"
     listed = {player["feature"]: player["relevance"] for player in data["players"]}
     own = torch.tensor([listed[player.feature] for player in encoded.players], dtype=torch.float64)
-    places = places_of(ctx, encoded, background, reference)
+    places = places_of(ctx, encoded, background, manifold_of(ctx, encoded, reference))
     outside = places(probes.placed) if places else None
     graded = []
     for source, relevance in _lists(own, truth, unit, probes, ctx.seed):

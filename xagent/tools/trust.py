@@ -29,6 +29,7 @@ from xagent.tools._trust_setup import (
     exact_players,
     grouping_of,
     lists_from_other_baselines,
+    manifold_of,
     places_of,
     with_progress,
 )
@@ -64,7 +65,8 @@ class Trust(Tool[TrustResult]):
         contrast = Contrast(found.data["target_index"], found.data["foil_index"])
         listed = {player["feature"]: player["relevance"] for player in found.data["players"]}
         grouping = grouping_of(ctx, encoded, reference, limits)
-        places = places_of(ctx, encoded, background, reference)
+        manifold = manifold_of(ctx, encoded, reference)
+        places = places_of(ctx, encoded, background, manifold)
         others, aside = lists_from_other_baselines(
             ctx, encoded, contrast, reference, found.data["baseline"], background, limits.baseline["change"]
         )
@@ -82,7 +84,7 @@ class Trust(Tool[TrustResult]):
             exact=exact_players(ctx, encoded),
             limits=limits,
             baselines=others,
-            conditional=conditional_of(ctx, encoded, contrast, reference),
+            conditional=conditional_of(ctx, encoded, contrast, reference, manifold),
             order=ctx.order,
         )
         about = {

@@ -27,18 +27,29 @@ class Manifold:
         rows = without_gaps(rows, self._typical)
         spread = rows.std(0)
         self._scale = torch.where(spread > 1e-12, spread, torch.ones_like(spread))
-        self._rows = rows / self._scale
-        apart = torch.cdist(self._rows, self._rows)
-        apart.fill_diagonal_(float("inf"))
-        self.limit = float(torch.quantile(apart.min(1).values, percentile))
+        self._centre = rows.mean(0)
+        self._rows = self._scaled(rows)
+        self.limit = float(torch.quantile(self._nearest(self._rows, itself=True), percentile))
         self.rows = len(rows)
 
     def outside(self, probes: Tensor) -> Tensor:
         """(m,) bool: which of the probes (m, d) lie beyond the limit."""
-        probes = without_gaps(probes.detach().cpu().double(), self._typical)
-        apart = torch.cdist(probes / self._scale, self._rows)
+        probes = self._scaled(without_gaps(probes.detach().cpu().double(), self._typical))
         # Distances carry rounding of about 1e-7: a copy of a reference row is inside even when the limit is zero.
-        return apart.min(1).values > self.limit + 1e-6
+        return self._nearest(probes) > self.limit + 1e-6
+
+    def _scaled(self, rows: Tensor) -> Tensor:
+        return (rows - self._centre) / self._scale
+
+    def _nearest(self, probes: Tensor, itself: bool = False) -> Tensor:
+        """(m,) float64: distance to the nearest row. Which row that is is found by one product in single precision, a
+        tenth of the time; the distance to it is exact."""
+        a, b = probes.float(), self._rows.float()
+        squared = b.square().sum(1) - 2 * (a @ b.T)
+        if itself:
+            squared.fill_diagonal_(float("inf"))
+        apart: Tensor = torch.linalg.vector_norm(probes - self._rows[squared.argmin(1)], dim=1)
+        return apart
 
 
 def without_gaps(rows: Tensor, typical: Tensor) -> Tensor:
