@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -363,3 +366,15 @@ def test_levels_are_told_in_the_words_of_the_card(value, card, words):
     assert value_facts(value, card) == {"kind": "category", "value": words}
     if value is not None:
         assert level_words(value, card) == words
+
+
+def test_modules_are_imported_before_tools_run_side_by_side():
+    """What a tool imports while it runs and says so is there before the fan-out; a package of its own needs is not."""
+    code = (
+        "import sys\nfrom xagent.case import load_case\nfrom xagent.tools import load_modules\n"
+        "load_modules(['deviation', 'drift'], load_case('fixtures/credit/case-declined.json'))\n"
+        "print(sorted(m for m in ('crepes', 'scipy.stats', 'sklearn.neighbors', 'transformers') if m in sys.modules))"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['crepes', 'scipy.stats', 'sklearn.neighbors']"

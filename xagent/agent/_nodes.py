@@ -17,7 +17,7 @@ from xagent.narrative import compose as compose_narrative
 from xagent.narrative import verify as verify_narrative
 from xagent.report import build_report
 from xagent.settings import MOST_PASSES
-from xagent.tools import registry
+from xagent.tools import load_modules, registry
 from xagent.tools import run_tool as run_one
 
 MOST_REPAIRS = 2
@@ -27,10 +27,12 @@ _REPORTED_PACKAGES = ("torch", "transformers", "numpy", "scipy", "scikit-learn",
 def plan(state: State, runtime: Runtime[Deps]) -> State:
     """What the readers and the case require, never less; on later passes, what `assess` asked for."""
     if "asked" in state:
+        load_modules(state["asked"], runtime.context.case)
         return {}
     installed = registry()
     required = {name for persona in runtime.context.personas for name in persona.tools}
     wanted = sorted(required | {name for name, tool in installed.items() if not tool.on_request})
+    load_modules(wanted, runtime.context.case)
     asks = [{"tool": name, "why": "required by the reader and the case", "pass": 0} for name in wanted]
     return {"asked": [name for name in wanted if name in installed], "asks": asks, "passes": 0, "repairs": 0}
 

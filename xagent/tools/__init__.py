@@ -5,6 +5,16 @@ In: a case, its system card, the subject, what earlier tools found. Out: an arti
 
 from xagent.tools._base import Context, NotApplicable, Result, Tool
 from xagent.tools._case_claims import case_claims
-from xagent.tools._registry import claims_of, registry, run_tool
+from xagent.tools._registry import claims_of, load_modules, registry, run_tool
 
-__all__ = ["Context", "NotApplicable", "Result", "Tool", "case_claims", "claims_of", "registry", "run_tool"]
+__all__ = [
+    "Context",
+    "NotApplicable",
+    "Result",
+    "Tool",
+    "case_claims",
+    "claims_of",
+    "load_modules",
+    "registry",
+    "run_tool",
+]

@@ -69,6 +69,10 @@ class Tool(ABC, Generic[ResultT]):
     def claims(self, data: ResultT, ctx: Context) -> Iterator[Claim]:
         """The facts that follow from the result."""
 
+    def modules(self, case: Case) -> tuple[str, ...]:
+        """Large modules that `run` imports for this case; they are imported before tools run side by side."""
+        return ()
+
     def parameters(self, ctx: Context) -> dict[str, Any]:
         """What was chosen, for the record: seeds, thresholds, sizes."""
         return {"seed": ctx.seed}

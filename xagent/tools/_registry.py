@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
+from xagent.case import Case
 from xagent.errors import ConfigurationFault, InvalidCase, ModelMismatch, UsageFault
 from xagent.evidence import Artifact, Claim
 from xagent.tools._base import Context, NotApplicable, Tool
@@ -30,6 +33,15 @@ def registry() -> Mapping[str, Tool[Any]]:
             "No tool is installed.", "Install the package itself: pip install -e . (or script/demo)."
         )
     return tools
+
+
+def load_modules(names: Iterable[str], case: Case) -> None:
+    """Import in this thread what these tools will import. Packages whose modules import each other in a circle, such
+    as scikit-learn, can be seen half made by a second thread that imports them at the same moment."""
+    installed = registry()
+    for module in sorted({module for name in names if name in installed for module in installed[name].modules(case)}):
+        with suppress(ImportError):  # the tool itself says what is missing
+            import_module(module)
 
 
 def run_tool(name: str, ctx: Context) -> Artifact:

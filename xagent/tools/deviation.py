@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from xagent.case import Case
 from xagent.evidence import Claim, slug
 from xagent.tools import _conformal as conformal
 from xagent.tools._base import Context, NotApplicable, Result, Tool
@@ -97,6 +98,10 @@ class Deviation(Tool[DeviationResult]):
             "mean distance to nearest neighbours), Bonferroni; numbers as mid-rank normal scores",
             "split": "seeded; half of the rows calibrate, of a small reference as many as alpha needs",
         }
+
+    def modules(self, case: Case) -> tuple[str, ...]:
+        used = ("crepes", "pandas.api.types", "scipy.special", "sklearn.covariance", "sklearn.neighbors")
+        return used if case.reference else ()
 
     def inputs(self, ctx: Context) -> dict[str, str]:
         source = ctx.case.reference

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from xagent.case import Case
 from xagent.evidence import Claim, slug
 from xagent.tools import _stats as stats
 from xagent.tools._base import Context, NotApplicable, Result, Tool
@@ -101,6 +102,9 @@ class Drift(Tool[DriftResult]):
             "psi_rows": stats.PSI_ROWS,
             "method": "Kolmogorov-Smirnov, chi-squared, two-proportion and binomial tests; Benjamini-Hochberg",
         }
+
+    def modules(self, case: Case) -> tuple[str, ...]:
+        return ("pandas.api.types", "scipy.special", "scipy.stats") if case.reference and case.window else ()
 
     def inputs(self, ctx: Context) -> dict[str, str]:
         case = ctx.case
