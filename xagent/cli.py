@@ -158,6 +158,9 @@ def explain(
     allow_outside: Annotated[
         bool | None, typer.Option("--allow-outside", help="Let paths of the case leave its folder.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would run and its cost, and run nothing.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Explain predictions: one verified report for each reader."""
@@ -187,6 +190,11 @@ def explain(
                 gc.collect()
             stdin = _stdin() if source == "-" else None
             case = load_case(source, allow_outside=settings.allow_outside, stdin=stdin)
+            if dry_run:
+                from xagent._plan import planned
+
+                print("\n".join(planned(case, names, settings).lines()))
+                continue
             with Lines(case.id, quiet=quiet) as lines:
                 reports = explain_all(case, names, settings, lines.tool)
                 if as_json:
