@@ -39,8 +39,8 @@ class Figure:
         own = self.value
         if unsigned and not self.signed:
             own, wanted = abs(own), abs(wanted)
-        if own == 0 and wanted != 0 and self.half < abs(wanted) * 5:
-            return abs(wanted) <= self.half
+        if own == 0 and wanted != 0:  # `0` is nothing at all, `0.0` may be a little
+            return self.half < Fraction(1, 2) and abs(wanted) <= self.half
         return abs(own - wanted) <= self.half + abs(wanted) * FINE + FINE * FINE
 
 

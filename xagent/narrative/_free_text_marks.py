@@ -115,6 +115,9 @@ def marks(text: str, seen: Ledger, names: Names, data: Prose) -> tuple[list[Mark
                 if any(start < match.end() and match.start() < end for start, end in units):
                     continue
                 take(kind, match.start(), match.end(), table.get(word) or table[_singular(word, table)])
+    first = re.match(r"\w+", rest)  # a name that is a plain word, where it opens a sentence about its direction
+    if first and fold(first[0]) in names.quoted and data.marks["direction"].match(rest, first.end() + 1):
+        take("feature", first.start(), first.end(), names.quoted[fold(first[0])])
     for match in list(re.finditer(r"(?<![\w.])(?:[0-9a-f]{12,64})(?!\w)", rest)):
         if re.search(r"\d", match[0]) or len(match[0]) >= 32:
             take("hash", match.start(), match.end())

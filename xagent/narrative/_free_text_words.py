@@ -18,7 +18,10 @@ _OUTCOMES = {"same": "equal", "equal": "equal", "above": "above", "below": "belo
 
 def directions(line: Line) -> Iterator[Statement]:
     """For and against: of the explained outcome, or turned round when the other outcome is named."""
+    registered = [match.span() for match in _registered().finditer(line.text)]
     for mark in line.of("direction"):
+        if any(start <= mark.start < end for start, end in registered):
+            continue
         after = [m for m in line.marks if m.start >= mark.end]
         if _is_comparison(line, mark) or (mark.key.endswith("away from") and not (after and after[0].kind == "class")):
             continue

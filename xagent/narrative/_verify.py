@@ -146,15 +146,19 @@ def _both_sides(narrative: Narrative, seen: Ledger, persona: Persona) -> Iterato
                 if match and key in seen:
                     told[_side(seen[key])].append(match[1]) if _side(seen[key]) else None
     cited = _cited(s for section in narrative.sections for s in section.sentences)
+    ranked_sides = {s: [d for d in ranked if _side(seen[f"{d}.effect"]) == s] for s in (1, -1)}
     for side, limit, name in ((1, persona.limits.max_for, "for"), (-1, persona.limits.max_against, "against")):
-        there = [driver for driver in ranked if _side(seen[f"{driver}.effect"]) == side]
+        there = ranked_sides[side]
         if told[side] != there[: len(told[side])]:
             yield _whole("order", f"The inputs {name} the outcome are not told in the order of their rank.", "Reorder.")
         if len(told[side]) > limit:
             yield _whole("limit", f"More than {limit} inputs {name} the outcome are told.", "Leave the last ones out.")
         picture = bool(there) and re.fullmatch(r"cell\.\d+\.\d+", seen[f"{there[0]}.name"].feature or "")
-        least = min(1, len(there)) if picture else min(limit, len(there))
-        if len(told[side]) < least and not (picture and f"relevance.{name}.count" in cited):
+        least = min(limit, len(there))
+        if picture:  # so many areas in all, half of them for each side; what one side lacks, the other may have
+            few = persona.limits.max_image
+            least = min(least, max(few // 2 if side < 0 else few - few // 2, few - len(ranked_sides[-side])))
+        if len(told[side]) < least:
             yield _whole("two-sides", f"An input {name} the outcome is left out.", "Tell the first of them.", there[0])
         if f"relevance.{name}.count" in seen and f"relevance.{name}.count" not in cited:
             yield _whole(
