@@ -1,6 +1,7 @@
 """`xagent explain --dry-run`: what would run, why, and about how many rows the model would be given. Nothing runs.
 
-The model is loaded and the input encoded, because the number of inputs decides the cost; no row goes through the model.
+The model is loaded, which tries one blank row, and the input is encoded, because the number of inputs decides the cost.
+The case itself does not go through the model.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def _trust(ctx: Context, encoded: Encoded) -> int:
     most = 64 if encoded.kind in ("tabular", "image") else 32
     blocks = min(players, most)
     sampled = 2 * max(128, 4 * blocks)
-    every = 2**players if players <= exact_players(ctx, encoded) else sampled
+    every = 1 << players if players <= exact_players(ctx, encoded) else sampled
     fixed = 2 + min(players, 512) + 18 + (18 * (blocks + 1) if ctx.order else 0)
     baselines = 6 * _TRACE + (MOST_ANSWERED if ctx.case.reference and encoded.kind in ("tabular", "image") else 0)
     filled = 10 * (sampled + fixed) if isinstance(ctx.case.input, TabularInput) and ctx.case.reference else 0
@@ -107,7 +108,7 @@ def _second_opinion(ctx: Context, encoded: Encoded) -> int | None:
     name, options = affordable(encoded.kind, len(encoded.players))
     players = len(encoded.players)
     return {
-        "exact_shapley": 2 ** min(players, 12),
+        "exact_shapley": 1 << min(players, 12),
         "permutation": 2 * int(options.get("pairs", 0)) * max(players - 1, 0) + 2,
     }.get(name, players + 1)
 
