@@ -153,13 +153,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="1 is the real shape, 0.01 a toy")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1, help="on a CPU")
     parser.add_argument("--only", nargs="*", default=["llama", "mixtral", "vit"])
     asked = parser.parse_args(arguments)
     device = torch.device(asked.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error("there is no CUDA device; try --device cpu --scale 0.02")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    if device.type == "cpu":
+        torch.set_num_threads(asked.threads)
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} thread(s)"
     print(f"torch {torch.__version__}, {where}, {dtype}, scale {asked.scale}")
     for make, runs_of in ((llama, language_runs), (mixtral, language_runs), (vit, image_runs)):
         if make.__name__ not in asked.only:

@@ -79,6 +79,10 @@ def main(folder: Path, samples: int, quick: bool) -> None:
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for name, asked in questions.items():
         reference = [_area(q, trace(q, "conserving", True).units) for q in asked]
+        for rules in ("conserving", "attnlrp") if len(asked) > 1 else ():
+            own = [trace(q, rules) for q in asked]
+            cells = judged(asked, [a.units for a in own], reference, sums if name == "signed" else None)
+            print(f"| {name} | this engine, {rules} | {' | '.join(cells)} | {own[0].gap:.0e} | - |", flush=True)
         for peer in PEERS:
             for line in rows(exchange / name, peer, asked, reference, sums if name == "signed" else None):
                 print(f"| {name} | {peer} {line} |", flush=True)
@@ -161,17 +165,23 @@ def rows(
         raw = [tensors[f"{method}/{i}"].double() for i in range(len(questions))]
         units = [_units(q, r) for q, r in zip(questions, raw, strict=True)]
         gaps = [abs(float(r.sum()) - q.score) / abs(q.score) for q, r in zip(questions, raw, strict=True)]
-        agreement = "" if truth is None else "{:.3f} ± {:.3f}".format(*signed.agreement(units, truth).correlation)
-        areas = [_area(q, u) for q, u in zip(questions, units, strict=True)]
-        lead = [a - b for a, b in zip(areas, reference, strict=True)]
-        cells = ["-", "-"]
-        if len(areas) > 1:
-            cells = ["{:.3f} ± {:.3f}".format(*faithfulness.mean_and_error(areas))]
-            cells.append("{:+.3f} ± {:.3f}".format(*faithfulness.mean_and_error(lead)))
+        cells = judged(questions, units, reference, truth)
         off = f" (score off by {report['score_off']:.0e})" if report["score_off"] > 1e-3 else ""
-        cells += [agreement, f"{statistics.median(gaps):.0e}", f"{figures['ratio']:.2f}"]
+        cells += [f"{statistics.median(gaps):.0e}", f"{figures['ratio']:.2f}"]
         lines.append(f"{method}{off} | {' | '.join(cells)}")
     return lines
+
+
+def judged(
+    questions: Sequence[Question], units: Sequence[Tensor], reference: Sequence[float], truth: signed.Signed | None
+) -> list[str]:
+    """Area, paired lead over the reference, correlation with the truth where there is one; of one sample nothing."""
+    agreement = "" if truth is None else "{:.3f} ± {:.3f}".format(*signed.agreement(units, truth).correlation)
+    if len(questions) < 2:
+        return ["-", "-", agreement]
+    areas = [_area(q, u) for q, u in zip(questions, units, strict=True)]
+    lead = [a - b for a, b in zip(areas, reference, strict=True)]
+    return [*("{:.3f} ± {:.3f}".format(*faithfulness.mean_and_error(x)) for x in (areas, lead)), agreement]
 
 
 def _units(q: Question, found: Tensor) -> Tensor:
