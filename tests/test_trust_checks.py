@@ -142,6 +142,8 @@ def test_a_list_far_from_the_exact_values_is_not_strong_however_faithful_it_look
     assert judge(load_limits(), **best, shapley=0.95)[0] == "strong"
     assert judge(load_limits(), **best, shapley=0.85) == ("fair", "shapley")
     assert judge(load_limits(), **best, shapley=0.3) == ("limited", "shapley")
+    assert judge(load_limits(), **{**best, "ratio": 0.5}, shapley=0.95) == ("limited", "fidelity")
+    assert judge(load_limits(), **{**best, "ratio": 0.5}, shapley=0.85) == ("do not rely", "fidelity")
 
 
 def test_baselines_that_move_the_first_driver_lower_the_level() -> None:
@@ -188,6 +190,19 @@ def test_fill_in_keeps_what_is_kept_and_stays_among_real_rows() -> None:
     assert bool(space.outside(far).all()), "the mean in the place of the second column fits no row"
     with pytest.raises(ValueError, match="30"):
         ConditionalFill(x, reference[:20], torch.arange(3))
+
+
+@given(st.integers(2, 300), st.integers(1, 30), st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_distances_to_a_population_are_those_of_all_pairs(n: int, d: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, probes = torch.tensor(100 + rng.normal(size=(n, d))), torch.tensor(100 + 1.5 * rng.normal(size=(40, d)))
+    apart = torch.cdist(rows / rows.std(0), rows / rows.std(0)).fill_diagonal_(float("inf")).min(1).values
+    space = Manifold(rows)
+    assert space.limit == pytest.approx(float(torch.quantile(apart, 0.99)), rel=1e-3)
+    far = torch.cdist(probes / rows.std(0), rows / rows.std(0)).min(1).values
+    clear = (far / space.limit - 1).abs() > 1e-3
+    assert torch.equal(space.outside(probes)[clear], (far > space.limit)[clear])
 
 
 def scaffolded(weight: float) -> tuple:
