@@ -44,7 +44,7 @@ from transformers import (
     Qwen3MoeForCausalLM,
 )
 
-from xagent.relevance import NoColumns, RelevanceError, Source, Target, Tracer, trace_answer
+from xagent.relevance import NoColumns, RelevanceError, Source, Target, Tracer, _columns_pass, trace_answer
 from xagent.relevance._answer_closure import close
 from xagent.relevance._answer_forward import Script
 from xagent.relevance._columns_pass import attention_bytes, row_bytes
@@ -271,6 +271,24 @@ class Mixing(torch.nn.Module):
     def forward(self, inputs_embeds: Tensor) -> Tensor:
         logits: Tensor = self.inner(inputs_embeds=inputs_embeds.flip(0), use_cache=False).logits
         return logits
+
+
+@pytest.mark.parametrize("name", COLUMN_FAMILIES)
+def test_carriers_stay_out_of_what_only_scales(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queries, keys, norms and routers are computed for the real row alone, by a plan that holds."""
+    plans: list[Any] = []
+
+    def spied(*args: Any) -> Any:
+        plans.append(args[4])
+        return forward(*args)
+
+    forward = _columns_pass._forward
+    monkeypatch.setattr(_columns_pass, "_forward", spied)
+    explain(model_of(name), "columns")
+    assert len(plans) <= 2  # experts differ from those of the first two tokens: planned once more
+    last = plans[-1]
+    assert last is not None
+    assert sum(not live for _, live in last) > 0.1 * len(last)
 
 
 class Backwards(Mixing):

@@ -58,7 +58,6 @@ class CarrierMode(TorchFunctionMode):
         self._firsts: Any = WeakTensorKeyDictionary()  # tensor -> what `rests` found
         self.recorder: Recorder | None = None
         self.plan: Plan | None = None
-        self.booked: set[str] = set()  # ledger entries that got a constant, while a recorder listens
         self._step = 0
         self._of_row_0: Any = WeakTensorKeyDictionary()  # without carriers: the same real value in every row
         self.notes: Any = WeakTensorKeyDictionary()  # carrier -> "", "gate" or "activation"
@@ -122,13 +121,25 @@ class CarrierMode(TorchFunctionMode):
         if operation in LOOKS:
             y = operation(*args, **kwargs)
         else:
-            first = next(x for x in tensors_in((*args, *kwargs.values())) if x in self.notes)
-            y = operation(*tree_map(self.real, args), **tree_map(self.real, kwargs))
-            if any(isinstance(x, Tensor) and x.shape[:1] != (len(first) // self.rows,) for x in tree_leaves(y)):
+            traced = next(x for x in tensors_in((*args, *kwargs.values())) if x in self.notes)
+            count = len(traced) // self.rows
+
+            def first(x: Any) -> Any:
+                same = isinstance(x, Tensor) and x.shape[:1] == (len(traced),) and x.dim() == traced.dim()
+                same = same and (each or not x.stride(0))
+                return x[:count] if same else self.real(x)  # a constant of all rows, made from row 0
+
+            each = name_of(operation).strip("_") not in ("matmul", "mm", "bmm", "linear", "addmm", "baddbmm")
+            try:
+                y = operation(*tree_map(first, args), **tree_map(first, kwargs))
+            except RuntimeError as error:
+                raise AnotherPath from error
+            lengths = {len(x) if x.dim() else 0 for x in tree_leaves(y) if isinstance(x, Tensor)}
+            if not lengths <= {count, len(traced)}:
                 raise AnotherPath
-            y = self.constant(y)
+            y = self.constant(tree_map(lambda x: x[:count] if isinstance(x, Tensor) else x, y))
         for x in tree_leaves(y):
-            if isinstance(x, Tensor):
+            if isinstance(x, Tensor) and x.is_floating_point():  # places and masks are constants
                 self.notes[x], self._of_row_0[x] = "", True
         return y
 
@@ -228,7 +239,7 @@ class CarrierMode(TorchFunctionMode):
     def entry_row(self, entry: str, constant: Any) -> int | None:
         """The row that carries what is added under this ledger entry."""
         if self.recorder is not None and bool(torch.as_tensor(constant).any()):
-            self.booked.add(entry)
+            self.recorder.book(entry)
         return self.entries.get(entry)
 
     def origin(self, addend: Any) -> str:

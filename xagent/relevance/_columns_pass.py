@@ -105,7 +105,8 @@ def _planned(script: Script, gates: str) -> tuple[Plan, list[str]]:
     mode = CarrierMode(len(carriers), {name: 1 + i for i, name in enumerate(ENTRIES_CARRIED)}, gates)
     mode.recorder = Recorder()
     logits, _ = _run(script, mode, carriers, 1)
-    return mode.recorder.plan(logits), [name for name in ENTRIES_CARRIED if name in mode.booked]
+    plan = mode.recorder.plan(logits)
+    return plan, [name for name in ENTRIES_CARRIED if name in mode.recorder.entries(plan)]
 
 
 def _followed(script: Script, gates: str) -> Plan:

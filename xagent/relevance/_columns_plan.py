@@ -31,6 +31,8 @@ class Recorder:
         self.names: list[str] = []
         self.uses: list[list[int]] = []
         self.roots: list[int] = []
+        self.carrying: set[int] = set()  # operations whose result is carried at all, and not a constant
+        self.booked: set[tuple[int, str]] = set()  # operation and the ledger entry of a constant it added
         self.made_by: Any = WeakTensorKeyDictionary()
 
     def begin(self, operation: Callable[..., Any], used: Iterable[Tensor], root: bool) -> int:
@@ -44,6 +46,11 @@ class Recorder:
     def made(self, x: Tensor, number: int) -> None:
         """Operation `number` has made x."""
         self.made_by[x] = number
+        self.carrying.add(number)
+
+    def book(self, entry: str) -> None:
+        """The operation that runs adds a constant under this ledger entry."""
+        self.booked.add((len(self.names) - 1, entry))
 
     def plan(self, result: Tensor) -> Plan:
         """What has to be carried for `result`."""
@@ -53,4 +60,8 @@ class Recorder:
             new = [x for x in self.uses[waiting.pop()] if x not in live]
             live.update(new)
             waiting.extend(new)
-        return [(name, i in live) for i, name in enumerate(self.names)]
+        return [(name, i in live or i not in self.carrying) for i, name in enumerate(self.names)]
+
+    def entries(self, plan: Plan) -> set[str]:
+        """The ledger entries that reach the result."""
+        return {entry for number, entry in self.booked if plan[number][1]}
