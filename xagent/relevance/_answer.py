@@ -26,7 +26,7 @@ from ._table import RuleSet, rule_set
 from ._tracer import _lock
 
 Way = Literal["auto", "span", "rows", "columns"]
-BACKWARD, CARRIER = 0.75, 1.05  # cost of one row and one column in forwards, about
+BACKWARD, CARRIER = 0.7, 0.65  # cost of one row and one column in forwards, about
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def trace_answer(
     with _lock(model):
         found: Traced | None = None
         used = way
-        cheaper = CARRIER * (1 + len(present)) < BACKWARD * script.answer
+        cheaper = 1 + CARRIER * len(present) < BACKWARD * script.answer
         if way == "columns" or (way == "auto" and cheaper):
             try:
                 found = columns(script, rule.name, masks, MEMORY if memory is None else memory, memory is not None)

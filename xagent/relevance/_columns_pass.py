@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from . import _columns_rules  # noqa: F401 - importing it fills the table
+from . import _columns_choices, _columns_rules  # noqa: F401 - importing them fills the table
 from ._answer_forward import Script, visible
 from ._answer_rows import Traced
-from ._columns import ENTRIES_CARRIED, CarrierMode, NoColumns, whole_activations_carried
+from ._columns import ENTRIES_CARRIED, CarrierMode, NoColumns
+from ._columns_activations import whole_activations_carried
 from ._columns_plan import AnotherPath, Plan, Recorder
 from ._errors import RelevanceError
 from ._ledger import ENTRIES
