@@ -130,12 +130,13 @@ def judge(
     """The level and the weakest check: fidelity | evidence | off-manifold | ceiling | agreement | gap | shapley |
     baseline | order.
 
-    ratio None means a ceiling below its floor: there is no list to rely on. flipped: share of the other baselines under
-    which the first driver is another one. order: the z-score of `removal_order_z`. Each check allows a level; the
-    lowest counts. A check that could not be made (None) holds back only in the case of the evidence test, without which
-    nothing is strong. A list that is near the exact values is not refused for its fidelity, which weighs coalitions of
-    the middle sizes more than they do. Among checks that allow the same level, the weakest is the one farthest below
-    (or least above) its own threshold for `strong`.
+    ratio None means a ceiling below its floor: there is no list to rely on. flipped: share of the other baselines
+    under which the first driver is another one. order: the z-score of `removal_order_z`. Each check allows a level;
+    the lowest counts. A check that could not be made (None) holds back only in the case of the evidence test,
+    without which nothing is strong. Where a list can describe the model (the ceiling is fair), one that is near the
+    exact values is not refused for its fidelity, which weighs coalitions of the middle sizes more than they do.
+    Among checks that allow the same level, the weakest is the one farthest below (or least above) its own threshold
+    for `strong`.
     """
     if ratio is None:
         return "do not rely", "ceiling"
@@ -146,7 +147,7 @@ def judge(
 
     c, f, e = limits.ceiling, limits.fidelity, limits.evidence
     steps = _steps(ratio, f["limited"], f["fair"], f["strong"])
-    exact = shapley is not None and shapley >= limits.shapley["strong"]
+    exact = shapley is not None and shapley >= limits.shapley["strong"] and ceiling >= c["fair"]
     check("fidelity", max(steps, 1) if exact else steps, _above(ratio, f["strong"]))
     if beaten is None:
         check("evidence", 2, 0.0)
