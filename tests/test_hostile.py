@@ -16,7 +16,8 @@ import pytest
 import torch
 
 import xagent
-from xagent.cli import MOST_SAID, main
+from xagent._shell import MOST_SAID
+from xagent.cli import main
 from xagent.errors import InvalidCase, XagentError
 from xagent.report._tables import MOST_STEPS, steps_table
 

@@ -1,29 +1,24 @@
-"""The command line. Heavy libraries are imported inside the commands, so that `--help` stays instant."""
+"""The command line: one short function a command. What a command does stands in its own module (`_explain_door`,
+`_calibrate_door`, `bring`), imported inside the function, so that `--help` stays instant."""
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import json
-import os
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from xagent import __version__
-from xagent.errors import InvalidCase, UsageFault, XagentError
+from xagent._options import AllowMismatch, AllowOutside, Device, Quiet, Seed, parts
+from xagent._shell import no_collection, run
+from xagent.errors import UsageFault
 
 EXIT_CODES = """Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid case, 5 narrative could not be verified,
 6 configuration or missing component, 7 model mismatch, 8 a report that does not hold."""
-
-MOST_SAID = 800
-"""Characters of an error that are shown; names and values of a case may be much longer."""
 
 app = typer.Typer(
     name="xagent",
@@ -34,12 +29,6 @@ app = typer.Typer(
 )
 
 
-class Device(StrEnum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
 class SchemaName(StrEnum):
     case = "case"
     system = "system"
@@ -48,76 +37,7 @@ class SchemaName(StrEnum):
 
 def main() -> NoReturn:
     """Run the command line; every error becomes one line on stderr and its exit code."""
-    if isinstance(sys.stdin, TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="replace")
-    code: int | None = None
-    try:
-        code = app(standalone_mode=False)
-    except XagentError as error:
-        _say(f"xagent: {error}")
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    except BrokenPipeError:  # whoever read the output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception as error:
-        if hasattr(error, "format_message"):  # of the parser of arguments; its base class has moved between releases
-            _say_usage(error)
-            sys.exit(2)
-        if os.environ.get("XAGENT_DEBUG"):
-            raise
-        if isinstance(error, OSError):
-            _say(f"xagent: {error.filename or 'The output'} failed: {error.strerror}. Check permissions and space.")
-            sys.exit(1)
-        _say(f"xagent: {type(error).__name__}: {error} (set XAGENT_DEBUG=1 to see where).")
-        sys.exit(1)
-    if code == 130:
-        _say("xagent: interrupted.")
-    sys.exit(code or 0)
-
-
-def _say_usage(error: Any) -> None:
-    """The help when there were no arguments, else one line."""
-    if len(sys.argv) < 2:
-        error.show()
-        return
-    message = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
-    command = error.ctx.command_path if getattr(error, "ctx", None) else "xagent"
-    _say(f"xagent: {message}. See {command} --help.")
-
-
-def _stdin() -> str:
-    if sys.stdin is None:
-        raise InvalidCase("There is no standard input.", "Give the path of a case.json.")
-    try:
-        return sys.stdin.read()
-    except UnicodeDecodeError:
-        raise InvalidCase("Standard input is not UTF-8 text.", "Give UTF-8 JSON.") from None
-
-
-def _say(line: str) -> None:
-    """One line on stderr; line breaks and control characters of untrusted text are shown, not obeyed."""
-    plain = "".join(c if c.isprintable() else " " for c in line)
-    if len(plain) > MOST_SAID:
-        plain = f"{plain[: MOST_SAID - 300]} … {plain[-300:]}"
-    print(plain, file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Imports and page layout make millions of objects of which few are garbage; looking through them again and again
-    takes a fifth of a run. What one report leaves behind is collected before the next."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
+    run(app)
 
 
 def _version(wanted: bool) -> None:
@@ -144,31 +64,27 @@ def explain(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the reports.")] = Path("reports"),
     formats: Annotated[str, typer.Option("--format", help="html, pdf, json, with commas.")] = "html,pdf,json",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report's JSON on stdout, write no files.")] = False,
-    device: Annotated[Device | None, typer.Option(help="Where the model runs.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    device: Device = None,
+    seed: Seed = None,
     rules: Annotated[
         str | None, typer.Option(help="Relevance rules: conserving, fastest, attnlrp, blend:0.25, gamma, z+, gradient.")
     ] = None,
     methods: Annotated[
         str | None, typer.Option(help="Methods for a second opinion, with commas; default: what the cost allows.")
     ] = None,
-    allow_mismatch: Annotated[
-        bool | None, typer.Option("--allow-mismatch", help="Go on with a model file that is not the recorded one.")
-    ] = None,
-    allow_outside: Annotated[
-        bool | None, typer.Option("--allow-outside", help="Let paths of the case leave its folder.")
-    ] = None,
+    allow_mismatch: AllowMismatch = None,
+    allow_outside: AllowOutside = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would run and its cost, and run nothing.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Explain predictions: one verified report for each reader."""
-    wanted = tuple(dict.fromkeys(part.strip() for part in formats.split(",") if part.strip()))
+    wanted = tuple(dict.fromkeys(parts(formats)))
     unknown = sorted(set(wanted) - {"html", "pdf", "json"})
     if unknown or not wanted:
         raise UsageFault(f"--format: {', '.join(unknown) or 'nothing'} is not a format.", "Use html, pdf or json.")
-    with _no_collection():
+    with no_collection():
         from xagent.personas import persona_names
         from xagent.settings import load_settings
 
@@ -176,38 +92,20 @@ def explain(
             device=device.value if device else None,
             seed=seed,
             rules=rules,
-            methods=tuple(part.strip() for part in methods.split(",") if part.strip()) if methods else None,
+            methods=parts(methods) if methods else None,
             allow_mismatch=allow_mismatch,
             allow_outside=allow_outside,
         )
         names = persona_names() if persona == "all" else [part.strip() for part in persona.split(",")]
-        from xagent._explain import explain_all
-        from xagent._progress import Lines
-        from xagent.case import load_case
+        from xagent import _explain_door as door
 
-        for number, source in enumerate(cases):
-            if number:
-                gc.collect()
-            stdin = _stdin() if source == "-" else None
-            case = load_case(source, allow_outside=settings.allow_outside, stdin=stdin)
+        for case in door.opened(cases, settings):
             if dry_run:
-                from xagent._plan import planned
-
-                print("\n".join(planned(case, names, settings).lines()))
-                continue
-            with Lines(case.id, quiet=quiet) as lines:
-                reports = explain_all(case, names, settings, lines.tool)
-                if as_json:
-                    for report in reports:
-                        print(report.json)
-                    continue
-                for place, report in enumerate(reports):  # all of them, before the first is written
-                    if place:
-                        gc.collect()
-                    report.draw(wanted)
-                for report in reports:
-                    for path in report.save(output, wanted):
-                        lines.written(path)
+                door.print_plan(case, names, settings)
+            elif as_json:
+                door.print_reports(case, names, settings, quiet=quiet)
+            else:
+                door.write_reports(case, names, settings, output, wanted, quiet=quiet)
 
 
 @app.command()
@@ -233,11 +131,11 @@ def calibrate(
     out: Annotated[Path, typer.Option("--out", "-o", help="File for the thresholds.")] = Path("levels.toml"),
     rows: Annotated[int, typer.Option(min=5, max=2000, help="Rows of the reference to explain.")] = 24,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
-    device: Annotated[Device | None, typer.Option(help="Where the model runs.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
-    allow_mismatch: Annotated[bool | None, typer.Option("--allow-mismatch", help="As for explain.")] = None,
-    allow_outside: Annotated[bool | None, typer.Option("--allow-outside", help="As for explain.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    device: Device = None,
+    seed: Seed = None,
+    allow_mismatch: AllowMismatch = None,
+    allow_outside: AllowOutside = None,
+    quiet: Quiet = False,
 ) -> None:
     """Choose the thresholds of the trust levels for one model, from its own reference population."""
     if out.exists() and not force:
@@ -336,10 +234,10 @@ def init(
         telemetry=telemetry,
         encoder=encoder,
         window=window,
-        features=[part.strip() for part in features.split(",") if part.strip()],
+        features=list(parts(features)),
         output_kind=output_kind,
         target=target,
-        classes=[part.strip() for part in classes.split(",") if part.strip()],
+        classes=list(parts(classes)),
         threshold=threshold,
         decided_at=decided_at,
     )
