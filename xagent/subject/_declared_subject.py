@@ -8,7 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from xagent.case import OutputSpec
-from xagent.subject._declared import Compiled, DeclaredModel
+from xagent.subject._declared import DeclaredModel
+from xagent.subject._declared_compiled import Compiled
 from xagent.subject._trees import Floats
 from xagent.subject._trees_game import Game
 from xagent.subject._trees_subject import Column, RowsSubject
@@ -88,7 +89,7 @@ def _columns(model: DeclaredModel) -> tuple[Column, ...]:
     """A feature takes a missing value, or an unknown level, when every term of it says what that adds."""
     result = []
     for feature in model.features:
-        own = [term for term in model.terms if feature.name in term.of()]
+        own = [term for term in model.terms if feature.name in term.of]
         fills = all(term.missing is not None or _bordered(term) for term in own)
         levels = feature.levels if feature.kind == "categorical" else None
         open_ = all(_bordered(term) or _of_unknown(term) is not None for term in own)
