@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interpret.glassbox import ExplainableBoostingClassifier
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_wine
 from sklearn.ensemble import RandomForestClassifier
@@ -117,9 +118,8 @@ def test_boosting_terms_add_up() -> None:
 
 
 def test_a_real_boosting_machine_answers_the_same() -> None:
-    glassbox = pytest.importorskip("interpret.glassbox")
     frame, y = applicants()
-    model = glassbox.ExplainableBoostingClassifier(interactions=2, outer_bags=2, max_rounds=40, n_jobs=1)
+    model = ExplainableBoostingClassifier(interactions=2, outer_bags=2, max_rounds=40, n_jobs=1)
     with warnings.catch_warnings():  # it warns that its own pictures leave missing values out
         warnings.simplefilter("ignore", UserWarning)
         model.fit(frame, y)
