@@ -3,18 +3,39 @@
 In: the name of a built-in persona or the path of a TOML file. Out: a validated, frozen `Persona`; no facts.
 """
 
+from xagent.personas._disclosure import visible_claims
 from xagent.personas._load import load_persona, persona_names
-from xagent.personas._persona import BLOCKS, CHARTS, VOCABULARY, Block, Limits, Persona, Precision, SectionPlan
+from xagent.personas._persona import (
+    BLOCKS,
+    CHARTS,
+    RAW,
+    VOCABULARY,
+    VOICES,
+    Block,
+    Disclosure,
+    Limits,
+    Persona,
+    Precision,
+    Redaction,
+    SectionPlan,
+    Voice,
+)
 
 __all__ = [
     "BLOCKS",
     "CHARTS",
+    "RAW",
     "VOCABULARY",
+    "VOICES",
     "Block",
+    "Disclosure",
     "Limits",
     "Persona",
     "Precision",
+    "Redaction",
     "SectionPlan",
+    "Voice",
     "load_persona",
     "persona_names",
+    "visible_claims",
 ]
