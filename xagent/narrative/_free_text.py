@@ -19,7 +19,7 @@ from xagent.narrative._free_text_scope import Line, drivers
 from xagent.narrative._free_text_values import figures_of
 from xagent.narrative._free_text_words import certainty, comparisons, directions, orders, populations, states
 from xagent.narrative._lexicon import fold
-from xagent.personas import Persona
+from xagent.personas import Persona, visible_claims
 
 MOST_CHARACTERS = 200_000
 _ANYBODY = ("", "model", "population", "process", "system", "case")
@@ -37,13 +37,13 @@ def verify_text(
     """
     if len(free_text) > MOST_CHARACTERS:
         raise ValueError(f"the text has more than {MOST_CHARACTERS} characters")
-    seen = ledger.visible_to(persona.name) if persona else ledger
+    seen = visible_claims(ledger, persona) if persona else ledger
     own = {str(c.value) for c in (seen.get("case.subject"),) if c} | {
         c.subject for c in (seen.get("decision.score"),) if c
     }
     seen = Ledger(c for c in seen.values() if c.subject in _ANYBODY or c.subject in own or not own)
     data = prose(persona.language if persona else "en")
-    names = names_of(seen, aliases or {})
+    names = names_of(seen, {**(persona.aliases if persona else {}), **(aliases or {})})
     found: list[Statement] = []
     lines: list[Line] = []
     for number, sentence in enumerate(sentences(free_text)):

@@ -15,6 +15,15 @@ from xagent.narrative._reading import WORDS, expected_words, hides, misreading
 from xagent.personas import Persona
 
 _TOKEN = re.compile(r"⟦([^⟦⟧|]+)\|([^⟦⟧|]+)⟧")
+_SCALES = {
+    "band": ("share",),
+    "percent": ("share", "probability"),
+    "points": ("points", "probability"),
+    "duration": ("seconds",),
+    "date": (),
+    "time": (),
+}
+"""On which scales a number can be printed under a policy; all others print plain numbers."""
 HOLE = "\ufffc"  # stands for a token in the literal text
 MEND = {
     "number": "Print figures through tokens alone.",
@@ -52,7 +61,8 @@ class Context:
     def __post_init__(self) -> None:
         self.language = self.persona.language
         self.data = lexicon(self.language)
-        self.names = any_of(_labels(self.ledger, self.data))
+        called = {fold(name) for name in self.persona.aliases.values() if not word_set(name) <= self.data.vocabulary}
+        self.names = any_of(_labels(self.ledger, self.data) | called)
 
     def canonical(self, text: str) -> str:
         for word, other in self.persona.vocabulary.items():
@@ -81,8 +91,13 @@ def check_sentence(sentence: Sentence, context: Context) -> Iterator[Problem]:
             f"The claim {key!r} {'may not be shown to this reader' if hidden else 'is not in the ledger'}.",
             "Cite a claim of the ledger that this reader may see.",
         )  # fmt: skip
-    if unknown:
+    unprinted = [token.claim for token in sentence.tokens if context.persona.unprinted(token.claim)]
+    for key in unprinted:
+        message = f"The claim {key!r} may back words for this reader, and is not printed."
+        yield _problem("hidden", sentence, key, message, "Say it in words that an assertion binds.")
+    if unknown or unprinted:
         return
+    yield from _coarse(sentence, context)
     yield from _text(sentence, literals, context)
     for token in sentence.tokens:
         claim = context.seen[token.claim]
@@ -91,11 +106,28 @@ def check_sentence(sentence: Sentence, context: Context) -> Iterator[Problem]:
     yield from _words(sentence, literals, context)
 
 
+def _coarse(sentence: Sentence, context: Context) -> Iterator[Problem]:
+    """A claim is printed as the persona asks, where that fits its kind; only more digits may tell two figures apart."""
+    for token in sentence.tokens:
+        asked, claim = context.persona.policy_of(token.claim), context.seen[token.claim]
+        if asked is None or isinstance(claim.value, bool | None):
+            continue
+        kind = asked.partition("(")[0]
+        scale = "share" if claim.kind == "share" else claim.scale
+        if isinstance(claim.value, str):
+            due = claim.kind == "time" and kind in ("date", "time")
+        else:
+            due = scale in _SCALES.get(kind, ("raw", "logit", "none"))
+        if due and token.policy.partition("(")[0] != kind:
+            message = f"{claim.id} is printed as {token.policy}, and this reader gets {asked}."
+            yield _problem("precision", sentence, claim.id, message, "Print it as the persona asks.")
+
+
 def _text(sentence: Sentence, literals: list[str], context: Context) -> Iterator[Problem]:
     """The text is the frame with every token printed under its policy."""
     if any("⟦" in part or "⟧" in part for part in literals):
         yield _problem("frame", sentence, None, "The frame has a broken token.", "Write tokens as ⟦claim|policy⟧.")
-    claims = [context.seen[token.claim] for token in sentence.tokens]
+    claims = [context.persona.called(context.seen[token.claim]) for token in sentence.tokens]
     strict = [_shape(claim, token.policy, context) for claim, token in zip(claims, sentence.tokens, strict=True)]
     parts = _between(sentence.text, literals, strict) or _between(sentence.text, literals, [".*?"] * len(claims))
     if parts is None:
@@ -144,6 +176,11 @@ def _words(sentence: Sentence, literals: list[str], context: Context) -> Iterato
         yield _problem(
             "assertion", sentence, word, f"The text does not say {word!r} there.", "Assert words of the text."
         )
+    for assertion in sentence.assertions:
+        for key in assertion.claims:
+            if key not in context.seen and context.persona.withholds(key):  # kept from the reader, and not missing
+                message = f"{assertion.word!r} says that {key!r} is missing, and it is withheld."
+                yield _problem("hidden", sentence, assertion.word, message, "Leave the sentence out.")
     for kind, message, fault in backing(sentence, literal, places, context.seen, HOLE, context.data):
         yield _problem(kind, sentence, fault, message, "Choose words that the ledger backs.")
     for kind, word in _bare(bare, context):

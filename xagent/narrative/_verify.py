@@ -11,8 +11,9 @@ from xagent.evidence import Claim, Finding, Ledger
 from xagent.narrative._lexicon import any_of, fold, lexicon
 from xagent.narrative._model import Narrative, Problem, Sentence
 from xagent.narrative._sentence import Context, check_sentence, check_title
-from xagent.personas import VOCABULARY, Persona
+from xagent.personas import VOCABULARY, Persona, visible_claims
 
+_COLOURED = frozenset({"hedge", "persuasive", "superlative", "causal", "direction", "comparison", "negation"})
 _ANYBODY = frozenset({"", "model", "population", "process", "system", "case"})
 
 
@@ -24,7 +25,7 @@ def verify(
     findings: when given, each of them that is `stop` or `warning` must stand among the warnings.
     Returns an empty list for a narrative that may be shown.
     """
-    seen = ledger.visible_to(persona.name)
+    seen = visible_claims(ledger, persona)
     context = Context(ledger, seen, persona, _subjects(ledger))
     problems = [p for sentence in narrative.sentences() for p in check_sentence(sentence, context)]
     problems += _form(narrative, persona)
@@ -49,6 +50,10 @@ def _subjects(ledger: Ledger) -> frozenset[str]:
 def _form(narrative: Narrative, persona: Persona) -> Iterator[Problem]:
     if (narrative.persona, narrative.language) != (persona.name, persona.language):
         yield _whole("persona", "The narrative was written for another reader.", "Compose it for this persona.")
+    for sentence in narrative.sentences():
+        if sentence.author == "llm" and not persona.redaction.wording:
+            message = "A language model worded it, and this reader gets no such sentence."
+            yield Problem(kind="persona", sentence=sentence.id, message=message, mend="Use the template's wording.")
     ids = [sentence.id for sentence in narrative.sentences()]
     for twice in sorted({key for key in ids if ids.count(key) > 1}):
         yield _whole("frame", f"Two sentences are called {twice!r}.", "Give each sentence an id of its own.", twice)
@@ -66,6 +71,9 @@ def _form(narrative: Narrative, persona: Persona) -> Iterator[Problem]:
         others = any_of({*VOCABULARY, *data.roles} - {word})
         if fold(own) != fold(word) and others.search(own):
             yield _whole("vocabulary", f"The persona's word {own!r} already means something else.", "Choose another.")
+    for own in persona.aliases.values():
+        if any(pattern.search(own) for kind, pattern in data.refused if kind in _COLOURED):
+            yield _whole("vocabulary", f"The persona's alias {own!r} is not neutral.", "Name the input, no more.")
     for figure in narrative.figures:
         if figure.id not in persona.charts:
             yield _whole("section", f"The chart {figure.id!r} is not for this reader.", "Follow the persona.")

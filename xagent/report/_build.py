@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from xagent.evidence import Artifact, Finding, Ledger, sha256_json
 from xagent.law import load_checklist
 from xagent.narrative import Narrative, Problem
-from xagent.personas import Persona
+from xagent.personas import Persona, visible_claims
 from xagent.report._checklist import fill_checklist
 from xagent.report._document import SCHEMA, Document
 from xagent.report._report import Report
@@ -44,7 +44,7 @@ def build_report(
     equal runs (times, questions asked); it never enters the report.
     checklist rows replace those that the regulator's checklist gives; a persona without checklist gets none.
     """
-    visible = ledger.visible_to(persona.name)
+    visible = visible_claims(ledger, persona)
     words = plain(narrative)
     data: Json = {
         "schema": SCHEMA,
@@ -70,9 +70,9 @@ def build_report(
             "template": template_sha256(),
         },
     }
-    if checklist is None and persona.checklist:
+    if checklist is None and persona.checklist_name:
         data["checklist"] = fill_checklist(
-            load_checklist(),
+            load_checklist(persona.checklist_name),
             case=case,
             card=card,
             ledger=ledger,

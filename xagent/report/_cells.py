@@ -52,7 +52,7 @@ class Facts:
     def cell(self, key: str, policy: str | None = None) -> Cell | None:
         """The claim as this reader sees it, signs written out; None when there is no such claim."""
         claim = self._ledger.get(key)
-        if claim is None:
+        if claim is None or self._persona.unprinted(key):
             return None
         numeric = isinstance(claim.value, int | float) and not isinstance(claim.value, bool)
         return Cell(format_claim(claim, policy, self._persona), key, numeric)

@@ -13,7 +13,7 @@ from typing import Any
 from xagent.evidence import Claim, Ledger
 from xagent.law import Checklist, LawField, Source, day
 from xagent.narrative import format_claim
-from xagent.personas import Persona
+from xagent.personas import Persona, visible_claims
 
 NOT_PROVIDED = "Not provided"
 MOST_ALIKE = 4
@@ -50,7 +50,7 @@ def fill_checklist(
             "manifest": manifest or {},
             "persona": {"name": persona.name, "title": persona.title, "language": persona.language},
         },
-        ledger=ledger.visible_to(persona.name),
+        ledger=visible_claims(ledger, persona),
         persona=persona,
     )
     return [_row(field, checklist, evidence) for field in checklist.fields]

@@ -25,7 +25,7 @@ class RelevanceExhibits:
     ) -> None:
         self._found = found
         self._facts = facts
-        self._plain = persona.voice == "plain"
+        self._plain = persona.plain
         self._sheet = persona.limits.pages == 1
         self._alts = alts
         self._drivers = drivers

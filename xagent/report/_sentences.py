@@ -31,7 +31,7 @@ class Sentences:
         for sentence in sentences:
             driver = re.fullmatch(r"relevance\.driver\.\d+", sentence.id)
             effect = self._ledger.get(f"{sentence.id}.effect") if driver else None
-            block = "driver" if driver else "" if self._persona.voice == "plain" else sentence.id.split(".")[1:2]
+            block = "driver" if driver else "" if self._persona.plain else sentence.id.split(".")[1:2]
             item = {"tone": tone(effect.value if effect else 0), "parts": self.parts(sentence)}
             if flow and flow[-1]["block"] == block:
                 flow[-1]["items"].append(item)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from xagent.errors import AlteredReport, InvalidCase
 from xagent.evidence import Artifact, Finding, Ledger, sha256_json
 from xagent.narrative import Narrative, Problem, verify
-from xagent.personas import Persona, load_persona, persona_names
+from xagent.personas import Persona, load_persona, persona_names, visible_claims
 from xagent.report._document import Document
 from xagent.report._pointers import compare_claims
 
@@ -109,6 +109,8 @@ def verify_report(data: Json) -> Verdict:
         if outcome == "differs":
             message = f"{claim.id} is {claim.value!r}, and {claim.artifact}{claim.pointer} gives {stands}."
             problems.append(_problem("evidence", claim.id, message, "Make the report again from its evidence."))
+    for key in sorted(set(ledger) - set(visible_claims(ledger, persona))):
+        problems.append(_problem("hidden", key, f"{key} is not for this reader.", "Make the report again."))
     problems += verify(narrative, ledger, persona, findings)
     problems += _record(data, ledger, narrative)
     return Verdict(tuple(problems), len(narrative.sentences()), len(ledger), compared)

@@ -41,7 +41,7 @@ class View:
         self.words = Narrative.model_validate(data["narrative"])
         self.artifacts = {a["tool"]: a["data"] for a in data["artifacts"] if a["status"] == "ok"}
         self.alts: dict[str, str] = {f.id: f.alt.text for f in self.words.figures if f.id in self.persona.charts}
-        self.plain = self.persona.voice == "plain"
+        self.plain = self.persona.plain
         self.sheet = self.persona.limits.pages == 1
         self.drivers = self._driver_rows()
 
