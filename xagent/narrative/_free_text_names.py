@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from xagent.evidence import Claim
-from xagent.narrative._free_text_data import Statement
+from xagent.narrative._free_text_data import Statement, StatementKind
 from xagent.narrative._free_text_figures import plain
 from xagent.narrative._free_text_marks import Mark, number
 from xagent.narrative._free_text_scope import Line, of_feature, same_words
@@ -23,13 +23,7 @@ def classes(line: Line) -> Iterator[Statement]:
         if re.search(r"(?:rather than|instead of|not|as opposed to) [“\"]?$", before):
             if mark.kind == "class" and foil is not None:
                 good = same_words(foil, mark.text)
-                yield line.say(
-                    "category",
-                    "supported" if good else "contradicted",
-                    mark.text,
-                    f"The other outcome is {foil.value!r}.",
-                    foil.id,
-                )
+                yield line.judge("category", good, mark.text, f"The other outcome is {foil.value!r}.", foil.id)
             continue
         cue = line.data.marks["answers"].search(before)
         if mark.kind == "class":
@@ -39,23 +33,11 @@ def classes(line: Line) -> Iterator[Statement]:
             ):
                 continue
             good = same_words(label, mark.text) or same_words(target, mark.text)
-            yield line.say(
-                "category",
-                "supported" if good else "contradicted",
-                mark.text,
-                f"The answer is {label.value!r}.",
-                label.id,
-            )
+            yield line.judge("category", good, mark.text, f"The answer is {label.value!r}.", label.id)
         elif cue and label is not None and line.feature(mark.start) is None:
             outcome = line.seen.get("decision.outcome")
             good = same_words(outcome, mark.text)
-            yield line.say(
-                "category",
-                "supported" if good else "contradicted",
-                mark.text,
-                f"The answer is {label.value!r}.",
-                label.id,
-            )
+            yield line.judge("category", good, mark.text, f"The answer is {label.value!r}.", label.id)
 
 
 def categories(line: Line) -> Iterator[Statement]:
@@ -78,9 +60,7 @@ def categories(line: Line) -> Iterator[Statement]:
         if mark.kind == "quote" and not (usual or line.data.marks["valued"].search(before[-22:])):
             continue
         good = same_words(claim, mark.text)
-        yield line.say(
-            "category", "supported" if good else "contradicted", mark.text, f"{claim.id} is {claim.value!r}.", claim.id
-        )
+        yield _valued(line, good, mark.text, claim)
     yield from _unquoted(line)
 
 
@@ -96,9 +76,7 @@ def _unquoted(line: Line) -> Iterator[Statement]:
         word = fold(match[1]) if match else ""
         if claim is not None and not number(claim) and word in known:
             good = same_words(claim, word)
-            yield line.say(
-                "category", "supported" if good else "contradicted", word, f"{claim.id} is {claim.value!r}.", claim.id
-            )
+            yield _valued(line, good, word, claim)
     for match in re.finditer(
         r"\b(?:recorded value is|value is|value(?! is)|recorded as) (?=[A-Za-z])([^,;.()]{1,60})", line.rest
     ):
@@ -108,9 +86,11 @@ def _unquoted(line: Line) -> Iterator[Statement]:
         if claim is None or number(claim) or not words or "\x1f" in words:
             continue
         good = fold(plain(str(claim.value))) == fold(words)
-        yield line.say(
-            "category", "supported" if good else "contradicted", words, f"{claim.id} is {claim.value!r}.", claim.id
-        )
+        yield _valued(line, good, words, claim)
+
+
+def _valued(line: Line, good: bool, words: str, claim: Claim) -> Statement:
+    return line.judge("category", good, words, f"{claim.id} is {claim.value!r}.", claim.id)
 
 
 def identities(line: Line) -> Iterator[Statement]:
@@ -139,12 +119,12 @@ def _stem(word: str) -> str:
     return match[0].casefold() if match else word.casefold()
 
 
-def _one_of(line: Line, kind: str, mark: Mark, known: list[Claim], other: Claim | None) -> Statement:
+def _one_of(line: Line, kind: StatementKind, mark: Mark, known: list[Claim], other: Claim | None) -> Statement:
     if known:
-        return line.say(kind, "supported", mark.text, f"{known[0].id} says so.", known[0].id)  # type: ignore[arg-type]
+        return line.say(kind, "supported", mark.text, f"{known[0].id} says so.", known[0].id)
     if other is not None:
-        return line.say(kind, "contradicted", mark.text, f"{other.id} is {other.value!r}.", other.id)  # type: ignore[arg-type]
-    return line.say(kind, "unverifiable", mark.text, "No claim is about this.")  # type: ignore[arg-type]
+        return line.say(kind, "contradicted", mark.text, f"{other.id} is {other.value!r}.", other.id)
+    return line.say(kind, "unverifiable", mark.text, "No claim is about this.")
 
 
 def _same_time(text: str, claim: Claim) -> bool:

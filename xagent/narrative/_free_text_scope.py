@@ -59,6 +59,10 @@ class Line:
         text = words.replace(MASK, "").strip()
         return Statement(kind=kind, status=status, text=text, sentence=self.number, claims=claims, why=why)
 
+    def judge(self, kind: StatementKind, good: bool, words: str, why: str, *claims: str) -> Statement:
+        """A statement that some claim is about: it says what the claim says, or it does not."""
+        return self.say(kind, "supported" if good else "contradicted", words, why, *claims)
+
 
 def matching(seen: Ledger, patterns: tuple[str, ...], feature: str | None) -> list[Claim]:
     """Claims under patterns of ids: those of the input that is spoken of, else those of none."""

@@ -41,9 +41,7 @@ def directions(line: Line) -> Iterator[Statement]:
         denied = _denied(line, mark, start)
         holds = (side_of(effect) == wanted) != denied
         way = {1: "towards it", -1: "against it", 0: "neither way"}[side_of(effect)]
-        yield line.say(
-            "sign", "supported" if holds else "contradicted", mark.text, f"{effect.id} points {way}.", effect.id
-        )
+        yield line.judge("sign", holds, mark.text, f"{effect.id} points {way}.", effect.id)
 
 
 def _is_comparison(line: Line, mark: Mark) -> bool:
@@ -116,7 +114,7 @@ def orders(line: Line) -> Iterator[Statement]:
             wanted = int(before[2]) if before[2] else _nth(line, before[1])
         good = place == wanted or (ranks[feature] == wanted and meaning == "first")
         why = f"{feature} has rank {ranks[feature]}."
-        yield line.say("order", "supported" if good else "contradicted", mark.text, why, _rank_id(line, feature))
+        yield line.judge("order", good, mark.text, why, _rank_id(line, feature))
     pattern = rf"\brank(?:s|ed)?(?: as)? (?:({ordinal})|([0-9]+)(?:st|nd|rd|th))\b|\bin ({ordinal}) place\b"
     for match in re.finditer(pattern, line.rest, re.IGNORECASE):
         feature = line.feature(match.start())
@@ -125,7 +123,7 @@ def orders(line: Line) -> Iterator[Statement]:
             wanted = int(match[2]) if match[2] else _nth(line, match[1] or match[3])
             good = ranks[feature] == wanted
             why = f"{feature} has rank {ranks[feature]}."
-            yield line.say("order", "supported" if good else "contradicted", match[0], why, _rank_id(line, feature))
+            yield line.judge("order", good, match[0], why, _rank_id(line, feature))
 
 
 def _nth(line: Line, word: str) -> int:
@@ -145,7 +143,7 @@ def _pairs(line: Line, mark: Mark, ranks: dict[str, int]) -> Iterator[Statement]
         good = ranks[before[-1]] < ranks[after[0]]
         why = f"Their ranks are {ranks[before[-1]]} and {ranks[after[0]]}."
         ids = (_rank_id(line, before[-1]), _rank_id(line, after[0]))
-        yield line.say("order", "supported" if good else "contradicted", mark.text, why, *ids)
+        yield line.judge("order", good, mark.text, why, *ids)
 
 
 def comparisons(line: Line) -> Iterator[Statement]:
@@ -161,7 +159,7 @@ def comparisons(line: Line) -> Iterator[Statement]:
         good = outcome == meaning
         kind = "threshold" if claim.id == "decision.margin" else "comparison"
         why = f"{claim.id} comes out {outcome!r}."
-        yield line.say(kind, "supported" if good else "contradicted", mark.text, why, claim.id)  # type: ignore[arg-type]
+        yield line.judge(kind, good, mark.text, why, claim.id)  # type: ignore[arg-type]
 
 
 def _compared(line: Line, mark: Mark) -> tuple[Claim, str] | None:
@@ -215,8 +213,8 @@ def populations(line: Line) -> Iterator[Statement]:
             if wanted is None:
                 continue
             good = fold(plain(wanted)) == fold(plain(str(claim.value)))
-            yield line.say(
-                "population", "supported" if good else "contradicted", known[0].text,
+            yield line.judge(
+                "population", good, known[0].text,
                 f"It was compared with {wanted!r}.", claim.id,
             )  # fmt: skip
         elif compare and compare.baseline and line.data.marks["usual"].search(line.rest[: match.start()]):
