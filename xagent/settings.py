@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from xagent.errors import ConfigurationFault
@@ -28,13 +29,46 @@ class TrustSettings(BaseModel):
     exact: int = Field(default=12, ge=0, le=12)
 
 
+class LlmSettings(BaseModel):
+    """A language model that may word sentences and ask for tools; none unless `base_url` or `replay` is given.
+
+    base_url: of an OpenAI-compatible server, with its `/v1`. model: as the server calls it. timeout: seconds for one
+    request. total: seconds for all requests of a run. max_tokens: of one answer. profile: what the server does its own
+    way, see docs/llm.md. replay: a `.run.json` whose recorded answers are used; no server is asked.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str | None = None
+    model: str | None = Field(default=None, min_length=1, max_length=200)
+    api_key: SecretStr | None = None
+    timeout: float = Field(default=60.0, gt=0, le=3600)
+    total: float = Field(default=240.0, gt=0, le=86400)
+    max_tokens: int = Field(default=4096, ge=64, le=1_000_000)
+    profile: str = "generic"
+    replay: Path | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _web(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("it must begin with http:// or https:// and name a host")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("it must carry no user, password or query; a key goes into api_key")
+        return value
+
+
 class Settings(BaseSettings):
     """What a run may be told.
 
     seed: of every random choice. device: where the model runs. rules: name of the relevance rule set. methods: names of
     the methods that give a second opinion, chosen by cost when empty. cache: folder that keeps what was computed of a
     reference population, so that the next case of the same model need not; whoever can write there can change what
-    reports say. trust: see `TrustSettings`. allow_mismatch: go on with a model file that is
+    reports say. trust: see `TrustSettings`. llm: see `LlmSettings`. no_llm: no language model, whatever `llm` says.
+    allow_mismatch: go on with a model file that is
     not the recorded one, and say so in the report. allow_outside: let paths of a case leave its folder.
     """
 
@@ -46,6 +80,8 @@ class Settings(BaseSettings):
     methods: tuple[str, ...] = ()
     cache: Path | None = None
     trust: TrustSettings = TrustSettings()
+    llm: LlmSettings = LlmSettings()
+    no_llm: bool = False
     allow_mismatch: bool = False
     allow_outside: bool = False
 
