@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import log
 from typing import TYPE_CHECKING, Any
 
 from xagent.case import GenerationInput, TabularInput, TextInput, read_table, resolve_file, sha256_of
 from xagent.tools._base import Context
+from xagent.tools._kept import LARGEST, Facts, shelf_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,11 +70,13 @@ def decision_threshold(ctx: Context) -> float | None:
 
 @dataclass(frozen=True)
 class Reference:
-    """The reference population: rows (n, ...) encoded like the traced input, and for a table its raw values."""
+    """The reference population: rows (n, ...) encoded like the traced input, and for a table its raw values. Both are
+    shared between cases and never changed. facts: what was computed of the rows alone."""
 
     name: str
     rows: Tensor
     table: pd.DataFrame | None = None
+    facts: Facts = field(default_factory=Facts, compare=False, repr=False)
 
 
 def reference_of(ctx: Context) -> Reference | None:
@@ -82,18 +85,50 @@ def reference_of(ctx: Context) -> Reference | None:
     if population is None or isinstance(ctx.case.input, TextInput | GenerationInput):
         return None
     path = resolve_file(ctx.case, population.path, "reference.path")
-    if isinstance(ctx.case.input, TabularInput):
+    tabular = isinstance(ctx.case.input, TabularInput)
+    shelf, encoder = shelf_of(ctx.subject)
+
+    def read() -> Reference:
+        if not tabular:
+            return Reference(population.name, ctx.subject.encode_images(path))
         table = read_table(path, "reference")
         return Reference(population.name, ctx.subject.encode_table(table), table)
-    return Reference(population.name, ctx.subject.encode_images(path))
+
+    key = (encoder, path.suffix, sha256_of(path))
+    found = shelf.get(key, read, lambda made: made.rows.numel() <= LARGEST)
+    return found if found.name == population.name else replace(found, name=population.name)
 
 
 def background_of(ctx: Context, encoded: Encoded, reference: Reference | None) -> tuple[Tensor, str]:
     """What takes the place of an input that is not there, shaped like it, and its name in words."""
     if reference is not None:
-        return ctx.subject.background(reference.rows, encoded), reference.name
+        rows = reference.rows
+        return reference.facts.once("background", lambda: ctx.subject.background(rows, encoded)), reference.name
     blanks = {"text": BLANK, "generation": BLANK_PASSAGES}
     return ctx.subject.background(encoded=encoded), blanks.get(encoded.kind, ZEROS)
+
+
+def owner_of(encoded: Encoded) -> Tensor:
+    """(d,) int64: the player of each column of a row."""
+    import torch
+
+    places = [place for place, player in enumerate(encoded.players) for _ in player.index]
+    columns = [column for player in encoded.players for column in player.index]
+    owner = torch.zeros(encoded.inputs[encoded.traced].shape[1], dtype=torch.int64)
+    owner[columns] = torch.tensor(places)
+    return owner
+
+
+def ablation(ctx: Context, encoded: Encoded, background: Tensor) -> Callable[[Tensor], dict[str, Tensor]]:
+    """keep (m, P) bool -> the model's inputs, batch m, with the other players replaced: `Subject.ablate` of many
+    coalitions of one case. A row of columns that all belong to a player needs no more than one look-up."""
+    import torch
+
+    x = encoded.inputs[encoded.traced]
+    if encoded.kind != "tabular" or len(background) != 1 or len(encoded.inputs) != 1 or ctx.subject.module is None:
+        return lambda keep: ctx.subject.ablate(encoded, keep, background)
+    owner, base = owner_of(encoded).to(x.device), background.to(x)
+    return lambda keep: {encoded.traced: torch.where(keep.to(x.device)[:, owner], x, base)}
 
 
 def score_coalitions(
@@ -103,12 +138,15 @@ def score_coalitions(
     import torch
 
     rows = max(1, min(512, _CHUNK_ELEMENTS // max(encoded.inputs[encoded.traced].numel(), 1)))
+    make = ablation(ctx, encoded, background)
+
+    def logits(keep: Tensor) -> Tensor:
+        if ctx.subject.module is None:  # may average over the rows of its background
+            return ctx.subject.coalition_logits(encoded, keep, background)
+        return ctx.subject.logits(make(keep))
 
     def score(keep: Tensor) -> Tensor:
-        scores = [
-            contrast.of(ctx.subject.coalition_logits(encoded, part, background)) for part in torch.split(keep, rows)
-        ]
-        return torch.cat(scores).double()
+        return torch.cat([contrast.of(logits(part)) for part in torch.split(keep, rows)]).double()
 
     return score
 

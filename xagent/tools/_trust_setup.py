@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from xagent.tools._base import Context
-from xagent.tools._contrast import BLANK, BLANK_PASSAGES, ZEROS, Contrast, Reference, score_coalitions
+from xagent.tools._contrast import (
+    BLANK,
+    BLANK_PASSAGES,
+    ZEROS,
+    Contrast,
+    Reference,
+    ablation,
+    owner_of,
+    score_coalitions,
+)
 from xagent.tools.relevance import per_unit
 
 if TYPE_CHECKING:
@@ -43,21 +52,15 @@ def grouping_of(ctx: Context, encoded: Encoded, reference: Reference | None, lim
 
     players = len(encoded.players)
     if encoded.kind == "tabular" and reference is not None and len(reference.rows) >= limits.grouping["rows"]:
-        return correlated(reference.rows, owner_of(encoded), limits.grouping["correlation"], seed=ctx.seed)
+        rows, least = reference.rows, limits.grouping["correlation"]
+        owner = owner_of(encoded)
+        return reference.facts.once(
+            ("grouping", least, ctx.seed), lambda: correlated(rows, owner, least, seed=ctx.seed)
+        )
     if encoded.kind == "image":
         columns = int(encoded.players[-1].feature.split(".")[2])
         return cells(players // columns, columns)
     return neighbours(players)
-
-
-def owner_of(encoded: Encoded) -> Tensor:
-    """(d,) int64: the player of each column of a row."""
-    import torch
-
-    owner = torch.zeros(encoded.inputs[encoded.traced].shape[1], dtype=torch.int64)
-    for place, player in enumerate(encoded.players):
-        owner[list(player.index)] = place
-    return owner
 
 
 def with_progress(ctx: Context, score: Score, name: str) -> Score:
@@ -87,21 +90,29 @@ def manifold_of(ctx: Context, encoded: Encoded, reference: Reference | None) -> 
 
     if reference is None or len(reference.rows) < 2 or encoded.inputs[encoded.traced].numel() > WIDEST:
         return None
-    return Manifold(reference.rows.flatten(1), ctx.seed)
+    rows = reference.rows
+    return reference.facts.once(("manifold", ctx.seed), lambda: Manifold(rows.flatten(1), ctx.seed))
 
 
 def places_of(ctx: Context, encoded: Encoded, background: Tensor, manifold: Manifold | None) -> Score | None:
     """Which probes leave the reference population."""
     if manifold is None:
         return None
-    return lambda keep: manifold.outside(ctx.subject.ablate(encoded, keep, background)[encoded.traced].flatten(1))
+    make = ablation(ctx, encoded, background)
+    return lambda keep: manifold.outside(make(keep)[encoded.traced].flatten(1))
 
 
 def conditional_of(
     ctx: Context, encoded: Encoded, contrast: Contrast, reference: Reference | None, manifold: Manifold | None
+) -> Callable[[], tuple[Score, Score] | None]:
+    """What makes score and place of coalitions whose removed features are filled in from similar rows. It makes None
+    for other than rows of a table, and without enough of them."""
+    return lambda: _conditional(ctx, encoded, contrast, reference, manifold)
+
+
+def _conditional(
+    ctx: Context, encoded: Encoded, contrast: Contrast, reference: Reference | None, manifold: Manifold | None
 ) -> tuple[Score, Score] | None:
-    """Score and place of coalitions whose removed features are filled in from similar rows; None for other than rows
-    of a table, and without enough of them."""
     from xagent.trust import ConditionalFill
 
     if encoded.kind != "tabular" or reference is None or manifold is None:
@@ -182,6 +193,8 @@ def _by_player(encoded: Encoded, relevance: Tensor) -> Tensor:
     import torch
 
     units = per_unit(encoded, relevance)
+    if encoded.kind == "tabular":
+        return torch.zeros(len(encoded.players), dtype=torch.float64).index_add_(0, owner_of(encoded), units)
     return torch.stack([units[list(player.index)].sum() for player in encoded.players])
 
 
@@ -218,19 +231,23 @@ def _other_backgrounds(
     if reference is None or len(reference.rows) < LEAST_ROWS:
         return found
     rows, name = reference.rows, reference.name
-    generator = torch.Generator().manual_seed(ctx.seed)
-    order = torch.randperm(len(rows), generator=generator)
+    once, seed = reference.facts.once, ctx.seed
+
+    def drawn() -> Tensor:
+        return torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+
+    order = once(("order", seed), drawn)
     if encoded.kind == "tabular":
-        found[MEDIAN.format(name)] = _median(encoded, rows)
-    if contrast.foil is not None:
+        found[MEDIAN.format(name)] = once("median", lambda: _median(encoded, rows))
+    if contrast.foil is not None:  # asked anew each time: a model in memory may have learnt since
         asked = rows[order[:MOST_ANSWERED]]
         logits = ctx.subject.logits({**_expanded(encoded, len(asked)), encoded.traced: asked.to(ctx.subject.device)})
         same = logits.argmax(1).cpu() == contrast.target
         for words, part in ((SAME, asked[same]), (OTHER, asked[~same])):
             if LEAST_ROWS <= len(part) < len(asked):
                 found[words.format(name)] = ctx.subject.background(part, encoded)
-    found[HALF.format(name)] = ctx.subject.background(rows[order[: len(rows) // 2]], encoded)
-    return found
+    half = once(("half", seed), lambda: ctx.subject.background(rows[order[: len(rows) // 2]], encoded))
+    return found | {HALF.format(name): half}
 
 
 def _expanded(encoded: Encoded, size: int) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from xagent.trust._probes import EXACT, NotFinite, Probes, Reason, ScoreFn, prob
 BOOTSTRAPS = 400
 Places = Callable[[Tensor], Tensor]
 """keep (m, P) bool -> (m,) booleans or shares in [0, 1]: which probes leave the reference data."""
+Conditional = tuple[ScoreFn, Places]
+"""Score and place of coalitions whose removed players are filled in from similar rows."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def assess_trust(
     exact: int = EXACT,
     limits: Limits | None = None,
     baselines: Mapping[str, Tensor] | None = None,
-    conditional: tuple[ScoreFn, Places] | None = None,
+    conditional: Conditional | Callable[[], Conditional | None] | None = None,
     order: bool = False,
 ) -> Trust | Undetermined:
     """Measure an explanation against the model it explains, on about 260 + n_players coalitions, or on all of them.
@@ -120,7 +123,8 @@ def assess_trust(
     grouping: players that go together, by default none up to 32 players and blocks of neighbours beyond. exact: number
     of groups up to which all coalitions are tried. limits: thresholds, by default those that ship with the package.
     baselines: the list of the same method from other baselines, by name. conditional: score and place of coalitions
-    whose removed players are filled in from similar rows. order: also measure the order of removal.
+    whose removed players are filled in from similar rows, or what makes them when they are needed. order: also measure
+    the order of removal.
 
     Fidelity is the faithfulness correlation of Bhatt et al. (2020) divided by its ceiling: models whose inputs act only
     together have a low ceiling for any list.
@@ -135,11 +139,14 @@ def assess_trust(
         probes, relevance, seed, threshold=threshold, cited=cited, outside=outside, complete=complete,
         by_removal=by_removal, limits=limits, baselines=baselines, order=order,
     )  # fmt: skip
-    if isinstance(found, Undetermined) or conditional is None or found.off_manifold is None:
+    if isinstance(found, Undetermined) or found.off_manifold is None:
         return found
     if found.off_manifold <= limits.off_manifold["fair"]:
         return found
-    score, places = conditional
+    made = conditional() if callable(conditional) else conditional
+    if made is None:
+        return found
+    score, places = made
     # 2 x 128 coalitions, never all: each of them takes as many rows as there are neighbours.
     again = weigh(
         probe(score, n_players, seed, grouping=grouping, exact=0), relevance, seed, threshold=threshold, cited=cited,
@@ -261,20 +268,29 @@ def _interval(listed: Tensor, probes: Probes, ratio: float | None, seed: int) ->
     if ratio is None or probes.exhaustive:
         return None if ratio is None else (ratio, ratio)
     pairs = len(probes.actual) // 2
-    first = 2 * np.random.default_rng(seed).integers(0, pairs, (BOOTSTRAPS, pairs))
-    rows = torch.from_numpy(np.concatenate([first, first + 1], axis=1))
-    y = _standard(probes.actual[rows])
-    top, bottom = (_standard(listed[rows]) * y).sum(1), (_standard(probes.described[rows]) * y).sum(1)
-    ratios = (top / bottom).clamp(max=1)[bottom > 1e-6]
+    # Only sums over pairs enter a correlation, so a draw is how often each pair was drawn: one product for all draws.
+    y, x, d = (v - v.mean() for v in (probes.actual, listed, probes.described))
+    sums = torch.stack([torch.ones_like(y), y, x, d, y * y, x * x, d * d, y * x, y * d], 1).view(pairs, 2, -1).sum(1)
+    n, sy, sx, sd, yy, xx, dd, yx, yd = (_draws(pairs, seed) @ sums).unbind(1)
+    top = (yx - sy * sx / n) / _length(xx - sx * sx / n, xx)
+    bottom = (yd - sy * sd / n) / _length(dd - sd * sd / n, dd)
+    ratios = (top / bottom).clamp(max=1)[bottom > 1e-6 * _length(yy - sy * sy / n, yy)]
     low, high = np.quantile(ratios.numpy(), [0.025, 0.975]) if len(ratios) else (-1.0, 1.0)
     return float(low), float(high)
 
 
-def _standard(values: Tensor) -> Tensor:
-    """Rows centred and of length one; a constant row becomes zeros."""
-    centred = values - values.mean(1, keepdim=True)
-    length: Tensor = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
-    return centred / length.clamp_min(1e-300)
+@lru_cache(maxsize=16)
+def _draws(pairs: int, seed: int) -> Tensor:
+    """(BOOTSTRAPS, pairs) float64: how often each pair is in each draw."""
+    drawn = np.random.default_rng(seed).integers(0, pairs, (BOOTSTRAPS, pairs))
+    row = np.arange(BOOTSTRAPS)[:, None] * pairs
+    counts = np.bincount((row + drawn).ravel(), minlength=BOOTSTRAPS * pairs)
+    return torch.from_numpy(counts.reshape(BOOTSTRAPS, pairs).astype(np.float64))
+
+
+def _length(spread: Tensor, size: Tensor) -> Tensor:
+    """Root of sums of squares about the mean; infinite where that is rounding: a constant has no correlation."""
+    return torch.where(spread > 1e-12 * size, spread, torch.inf).sqrt()
 
 
 def _cosine(a: Tensor, b: Tensor) -> float | None:

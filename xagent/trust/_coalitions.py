@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ PER_GROUP = 4
 """Coalitions of each half for every group, or more: fewer would let the fit of the ceiling chase noise."""
 _CONSTANT = 1e-6
 """Relative spread at which scores count as equal; single precision carries seven digits."""
+_PENALTIES = torch.tensor([1e-9, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0], dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,16 @@ class Coalitions:
     b: Tensor
     exhaustive: bool
 
+    @cached_property
+    def axes(self) -> tuple[Tensor, Tensor, Tensor]:
+        """`axes_of` half `a`, which every fit on it starts from."""
+        return axes_of(self.a)
 
+
+@lru_cache(maxsize=16)
 def draw_coalitions(groups: int, seed: int, per_half: int = PER_HALF, exact: int = 0) -> Coalitions:
     """Two independent halves of `per_half` coalitions (four for every group at least), each group staying with
-    probability one half.
+    probability one half. The same arguments give the same object, which is not to be changed.
 
     Antithetic pairs (a coalition and its complement) halve the variance of additive effects. When there are at most
     `exact` groups, or all coalitions fit into the same number of model calls, they are enumerated instead.
@@ -47,30 +55,40 @@ def _with_complements(keep: Tensor) -> Tensor:
     return torch.stack([keep, ~keep], dim=1).flatten(0, 1)
 
 
-def additive_fit(keep: Tensor, scores: Tensor, exhaustive: bool = False) -> Tensor:
+def axes_of(keep: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Singular value decomposition of coalitions (m, G), centred: (m, r), (r,), (r, G) in float64."""
+    x = keep.double()
+    u, s, vh = torch.linalg.svd(x - x.mean(0), full_matrices=False)
+    return u, s, vh
+
+
+def additive_fit(
+    keep: Tensor, scores: Tensor, exhaustive: bool = False, axes: tuple[Tensor, Tensor, Tensor] | None = None
+) -> Tensor:
     """(G + 1,) float64: weight of each group and the intercept, by ridge regression of `scores` (m,) on `keep` (m, G).
 
     The penalty is the one with the least generalised cross-validation error (Golub, Heath and Wahba 1979), from a fixed
-    grid; an exhaustive set of coalitions needs none.
+    grid; an exhaustive set of coalitions needs none. axes: `axes_of(keep)`, where it is known already.
     """
     x, y = keep.double(), scores.double()
     x_mean, y_mean = x.mean(0), y.mean()
-    if exhaustive and bool((x.mean(0) == 0.5).all()):  # all coalitions: the columns are orthogonal
+    if exhaustive and bool((x_mean == 0.5).all()):  # all coalitions: the columns are orthogonal
         weights = 4 * (x - x_mean).T @ (y - y_mean) / len(y)
         return torch.cat([weights, (y_mean - x_mean @ weights)[None]])
-    u, s, vh = torch.linalg.svd(x - x_mean, full_matrices=False)
+    u, s, vh = axes or axes_of(keep)
     projected = u.T @ (y - y_mean)
     rows = len(y)
-    best, weights = float("inf"), torch.zeros(x.shape[1], dtype=torch.float64)
-    for penalty in (1e-9, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0):
-        shrink = s**2 / (s**2 + penalty * rows / 4)
-        freedom = rows - 1 - float(shrink.sum())
-        if freedom <= 0:
-            continue
-        residual = (y - y_mean) - u @ (shrink * projected)
-        error = float((residual**2).sum()) / max(freedom, 1e-9) ** 2
-        if error < best * (1 - 1e-9):
-            best, weights = error, vh.T @ (shrink * projected / s.clamp_min(1e-12))
+    shrink = s**2 / (s**2 + _PENALTIES[:, None] * rows / 4)  # (penalties, G)
+    freedom = rows - 1 - shrink.sum(1)
+    # What lies outside of the columns' span stays in every residual.
+    outside = ((y - y_mean) ** 2).sum() - (projected**2).sum()
+    error = (((1 - shrink) * projected) ** 2).sum(1) + outside.clamp_min(0)
+    error = torch.where(freedom > 0, error / freedom.clamp_min(1e-9) ** 2, torch.inf)
+    best, least = 0, float("inf")
+    for place, value in enumerate(error.tolist()):
+        if value < least * (1 - 1e-9):
+            best, least = place, value
+    weights = vh.T @ (shrink[best] * projected / s.clamp_min(1e-12))
     return torch.cat([weights, (y_mean - x_mean @ weights)[None]])
 
 

@@ -91,7 +91,7 @@ def probe(
         return "constant"
     if is_constant(first) or is_constant(actual):
         return "all together"
-    fit = additive_fit(drawn.a, first, drawn.exhaustive)
+    fit = additive_fit(drawn.a, first, drawn.exhaustive, None if drawn.exhaustive else drawn.axes)
     described = drawn.b.double() @ fit[:-1] + fit[-1]
     whole = drawn.exhaustive and grouping.blocks == grouping.bundles
     probes = torch.cat(parts[1:])
