@@ -10,6 +10,7 @@ from langgraph.types import Send
 
 from xagent.agent._ask import questions
 from xagent.agent._assess import assess_evidence
+from xagent.agent._llm import language_model_record, reworded
 from xagent.agent._state import Deps, Json, State, ToolRequest
 from xagent.evidence import Artifact, Finding, Ledger
 from xagent.narrative import Narrative, Problem
@@ -82,14 +83,13 @@ def enough(state: State) -> str:
 
 
 def compose(state: State, runtime: Runtime[Deps]) -> State:
-    """One narrative a reader, from the same ledger."""
+    """One narrative a reader, from the same ledger; a language model may choose words, where there is one."""
     ledger, findings = _facts(state)
-    return {
-        "narratives": {
-            persona.name: compose_narrative(ledger.visible_to(persona.name), findings, persona).public()
-            for persona in runtime.context.personas
-        }
+    narratives = {
+        persona.name: compose_narrative(ledger.visible_to(persona.name), findings, persona)
+        for persona in runtime.context.personas
     }
+    return reworded(narratives, ledger, findings, runtime.context)
 
 
 def verify(state: State, runtime: Runtime[Deps]) -> State:
@@ -143,6 +143,7 @@ def render(state: State, runtime: Runtime[Deps]) -> State:
                 "passes": state["passes"],
                 "repairs": state["repairs"],
                 "tools": {a.tool: {"status": a.status, "started": a.started, "seconds": a.seconds} for a in artifacts},
+                **language_model_record(state, persona.name),
             },
         )
         reports[persona.name] = {"data": report.data, "run": report.run}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xagent.agent._llm import opened
 from xagent.agent._state import Deps, Progress
 from xagent.agent.graph import build_graph
 from xagent.case import Case, SystemCard
@@ -27,7 +28,7 @@ def run(
     Raises UnverifiedNarrative when a sentence cannot be verified after repair.
     """
     subject.encode(case.input)  # a fault of the input is named first, whichever tool would have been the quickest
-    deps = Deps(case, card, subject, settings, tuple(personas), progress)
+    deps = Deps(case, card, subject, settings, tuple(personas), progress, opened(settings))
     state = build_graph().compile().invoke({}, context=deps)
     for persona in personas:
         problems = state["problems"][persona.name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from xagent.case import Case, SystemCard
 from xagent.evidence import Artifact
@@ -13,6 +13,9 @@ from xagent.personas import Persona
 from xagent.settings import Settings
 from xagent.subject import Subject
 from xagent.tools import Context
+
+if TYPE_CHECKING:
+    from xagent.agent.llm import Asker
 
 Json = dict[str, Any]
 Progress = Callable[[str, str, float | None], None]
@@ -24,6 +27,7 @@ class State(TypedDict, total=False):
 
     asked: tools to run, in the order they were asked for. asks: why each was asked. passes: how often `assess` sent the
     run back. artifacts by tool; claims and findings as made by `assess`; narratives, problems and reports by persona.
+    calls: every question to a language model. worded: what was asked of it for a persona, and what was refused.
     """
 
     asked: list[str]
@@ -34,6 +38,8 @@ class State(TypedDict, total=False):
     claims: list[Json]
     findings: list[Json]
     narratives: dict[str, Json]
+    calls: Annotated[list[Json], operator.add]
+    worded: dict[str, list[Json]]
     problems: dict[str, list[Json]]
     reports: dict[str, Json]
 
@@ -47,7 +53,7 @@ class ToolRequest(TypedDict):
 
 @dataclass(frozen=True)
 class Deps:
-    """What the nodes share and no checkpoint holds."""
+    """What the nodes share and no checkpoint holds. llm: who words sentences and asks for tools; None: nobody."""
 
     case: Case
     card: SystemCard
@@ -55,6 +61,7 @@ class Deps:
     settings: Settings
     personas: tuple[Persona, ...]
     progress: Progress | None = None
+    llm: Asker | None = None
 
     def context(self, artifacts: dict[str, Json]) -> Context:
         """A tool's view of the run so far."""

@@ -121,7 +121,9 @@ def _misfits(wording: Wording, task: Task, ledger: Ledger) -> list[Problem]:
         strange = [key for key in part.claims if key not in allowed]
         if strange:
             message = "This claim is not among those of the sentence."
-            found.append(_problem("unknown-claim", ident, strange[0][:120], message, "Cite the claims of the sentence."))
+            found.append(
+                _problem("unknown-claim", ident, strange[0][:120], message, "Cite the claims of the sentence.")
+            )
         if part.kind == "words" and part.claims:
             found.append(_form(ident, None, "Plain words are bound to claims.", "Give such words the kind they have."))
         if part.kind == "claim" and (len(part.claims) != 1 or part.text.strip()):

@@ -14,7 +14,8 @@ from xagent.narrative._model import Narrative, Sentence
 from xagent.personas import Persona
 
 Json = dict[str, Any]
-Describe = Callable[[Iterable[str], Ledger], list[Json]]
+Describe = Callable[[Iterable[str], Ledger, Persona], list[Json]]
+"""What is told about claims: in agent/llm, where redaction lives."""
 STATING = ("direction", "comparison", "order", "causal", "state", "standing")
 KINDS = ("words", "claim", *STATING)
 MOST_PARTS = 40
@@ -39,18 +40,19 @@ class Task:
         return {key for part in self.parts for key in part["claims"]}
 
 
-def tasks_of(narrative: Narrative) -> list[Task]:
+def tasks_of(narrative: Narrative, persona: Persona) -> list[Task]:
     """The sentences that may be worded anew, in reading order: those of the sections that print a claim.
 
     Warnings, notices and descriptions of charts stay as the template has them, and so do sentences made of registered
-    phrases alone.
+    phrases alone and those that cite what the persona's redaction hides.
     """
-    return [
+    found = [
         Task(section.id, sentence, taken_apart(sentence))
         for section in narrative.sections
         for sentence in section.sentences
         if sentence.tokens and re.search(r"\w", _rest(sentence))
     ]
+    return [task for task in found if all(persona.given_to_llm(key) != "nothing" for key in task.claims)]
 
 
 def _rest(sentence: Sentence) -> str:
@@ -96,7 +98,7 @@ def brief(tasks: Sequence[Task], ledger: Ledger, persona: Persona, describe: Des
     """The data of the question. describe decides what is told about a claim."""
     data = lexicon(persona.language)
     cited = sorted({key for task in tasks for key in may_cite(task, ledger)})
-    told = describe(cited, ledger)
+    told = describe(cited, ledger, persona)
     for entry in told:
         introduced = _introductions(entry["id"], data)
         if introduced:

@@ -37,14 +37,15 @@ class Assertion(_Frozen):
 
 
 class Sentence(_Frozen):
-    """frame: text with tokens written `⟦claim|policy⟧`. text: what the reader sees. author: who chose the words."""
+    """frame: text with tokens written `⟦claim|policy⟧`. text: what the reader sees. author: who chose the words;
+    `fallback` is the template after a language model's wording failed."""
 
     id: str
     frame: str
     text: str
     tokens: tuple[Token, ...] = ()
     assertions: tuple[Assertion, ...] = ()
-    author: Literal["template", "llm"] = "template"
+    author: Literal["template", "llm", "fallback"] = "template"
 
 
 class Section(_Frozen):

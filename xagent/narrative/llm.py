@@ -10,7 +10,7 @@ descriptions of charts are never worded by it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,11 +60,15 @@ def word(
     failed its tests (`trust.level` is `do not rely`) nothing is asked.
     """
     seen = ledger.visible_to(persona.name)
+    if not persona.redaction.wording:
+        return Worded(narrative, [{"asked": [], "why": "The persona gives a language model nothing to word."}])
     level = seen.get("trust.level")
     if level is not None and level.value == "do not rely":
-        return Worded(narrative, [{"asked": [], "why": "The explanation failed its tests, so the template's words stand."}])
+        return Worded(
+            narrative, [{"asked": [], "why": "The explanation failed its tests, so the template's words stand."}]
+        )
     job = _Job(narrative, ledger, seen, persona, findings, ask, describe)
-    tasks = tasks_of(narrative)
+    tasks = tasks_of(narrative, persona)
     for batch in (tasks[n : n + BATCH] for n in range(0, len(tasks), BATCH)):
         job.batch(batch)
     return Worded(job.result(tasks), job.trail)
@@ -92,7 +96,10 @@ class _Job:
     def batch(self, tasks: Sequence[Task]) -> None:
         """Ask for the wording of some sentences, and again for those that are refused."""
         question = json.dumps(brief(tasks, self._seen, self._persona, self._describe), ensure_ascii=False)
-        messages: list[Json] = [{"role": "system", "content": prompt("narrator")}, {"role": "user", "content": question}]
+        messages: list[Json] = [
+            {"role": "system", "content": prompt("narrator")},
+            {"role": "user", "content": question},
+        ]
         waiting = list(tasks)
         for attempt in range(1 + MOST_REPAIRS):
             round_: Json = {"round": attempt, "asked": [task.sentence.id for task in waiting]}
@@ -145,7 +152,9 @@ class _Job:
     def _verified(self, made: dict[str, Sentence]) -> tuple[dict[str, Sentence], list[Problem]]:
         """Those of the new sentences with which the whole narrative still holds, and the problems of the others."""
         held, found = dict(made), []
-        before = {(p.kind, p.sentence, p.token) for p in verify(self._template, self._ledger, self._persona, self._findings)}
+        before = {
+            (p.kind, p.sentence, p.token) for p in verify(self._template, self._ledger, self._persona, self._findings)
+        }
         while held:
             candidate = with_sentences(self._template, self._accepted | held)
             problems = [
@@ -186,16 +195,3 @@ def _shown(problem: Problem) -> Json:
     if problem.kind in _TELLS_VALUES:
         told["message"] = KINDS[problem.kind]
     return told
-
-
-def authors(narrative: Narrative) -> dict[str, list[str]]:
-    """Ids of sentences by author, in reading order."""
-    found: dict[str, list[str]] = {}
-    for sentence in narrative.sentences():
-        found.setdefault(sentence.author, []).append(sentence.id)
-    return found
-
-
-def rounds(trail: Sequence[Json]) -> Iterator[Json]:
-    """The rounds of a trail that were asked."""
-    yield from (entry for entry in trail if entry["asked"])

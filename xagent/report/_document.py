@@ -23,14 +23,15 @@ class TokenPart(_Part):
 
 
 class SentencePart(_Part):
-    """One verified sentence. author says who worded it; the facts come from the claims either way."""
+    """One verified sentence. author says who worded it (`fallback`: the template, after a language model's wording
+    failed); the facts come from the claims either way."""
 
     id: str
     frame: str
     text: str
     tokens: list[TokenPart]
     assertions: list[dict[str, Any]] = []
-    author: Literal["template", "llm"]
+    author: Literal["template", "llm", "fallback"]
 
 
 class FindingPart(_Part):
