@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xagent.bring._live import live_case, with_answer
+from xagent.bring._moment import moment_of
 from xagent.bring._record import record_prediction
 from xagent.case import GenerationInput, RecordedPrediction, SystemCard, validated
 from xagent.errors import UsageFault
@@ -56,11 +57,7 @@ def explain_answer(
     from xagent.settings import load_settings
     from xagent.subject import Subject
 
-    moment = decided_at or datetime.now(UTC).replace(microsecond=0)
-    if not isinstance(moment, datetime):
-        raise UsageFault(f"decided_at: {decided_at!r} is not a time.", "Give a datetime.")
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+    moment = moment_of(decided_at)
     live = Subject.from_language_model(model, tokenizer)
     given: dict[str, Any] = {"kind": "generation", "prompt": prompt, "messages": messages or ()}
     named = [{"name": n, "text": t} for n, t in sources.items()] if isinstance(sources, Mapping) else list(sources)

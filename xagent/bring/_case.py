@@ -13,6 +13,7 @@ from typing import Any
 from xagent.bring._classic import classic_inputs, classic_model
 from xagent.bring._input import image_inputs, read_input, tabular_inputs, text_inputs
 from xagent.bring._model import copy_model, output_spec, program_shape, transformers_classes
+from xagent.bring._moment import moment_of
 from xagent.case import load_case, sha256_of
 from xagent.errors import UsageFault
 from xagent.evidence import slug
@@ -93,7 +94,7 @@ def write_case(drafted: tuple[Draft, Drafted], folder: Path) -> list[Path]:
     prediction = record_prediction(
         subject,
         case.input,
-        decided_at=_in_utc(draft.decided_at),
+        decided_at=moment_of(draft.decided_at).astimezone(UTC),
         target=draft.target,
         threshold=draft.threshold,
     )
@@ -163,15 +164,11 @@ def _drafted(draft: Draft) -> Drafted:
 
 def _unanswered(case: Json, draft: Draft) -> Json:
     """A prediction that passes validation, so that the model can be loaded and asked for the real one."""
-    moment = _in_utc(draft.decided_at).isoformat()
+    moment = moment_of(draft.decided_at).astimezone(UTC).isoformat()
     classes = case["model"]["output"].get("classes")
     if not classes:
         return {"score": 0.0, "scale": "value", "decided_at": moment}
     return {"label": classes[0], "score": 0.0, "decided_at": moment}
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _copied(path: Path, folder: Path, role: str) -> Json:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xagent.bring._live import live_case, with_answer
 from xagent.bring._model import identity_pixels, output_spec
+from xagent.bring._moment import moment_of
 from xagent.bring._record import record_prediction
 from xagent.case import Case, ImageInput, OutputSpec, RecordedPrediction, SystemCard, TabularInput, TextInput, validated
 from xagent.errors import UsageFault
@@ -61,8 +62,7 @@ def explain_live(
     from xagent.personas import Persona, load_persona
     from xagent.settings import load_settings
 
-    if decided_at is not None and not isinstance(decided_at, datetime):
-        raise UsageFault(f"decided_at: {decided_at!r} is not a time.", "Give a datetime.")
+    moment = moment_of(decided_at)
     common: dict[str, Any] = {
         "feature_names": feature_names,
         "card": card,
@@ -73,9 +73,6 @@ def explain_live(
         "reference_name": reference_name,
     }
     with tempfile.TemporaryDirectory(prefix="xagent-") as folder:
-        moment = decided_at or datetime.now(UTC).replace(microsecond=0)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
         unknown = RecordedPrediction(score=0.0, scale="value", decided_at=moment)
         draft, _ = live_case(x, reference, unknown, folder=Path(folder), output={"kind": "value"}, **common)
         live = _subject(model, draft, reference, tokenizer, encoder, (classes, output_kind, unit))

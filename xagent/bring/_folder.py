@@ -6,10 +6,11 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from xagent.bring._case import Draft, draft_case, write_case
+from xagent.bring._moment import moment_of
 from xagent.case import load_card, load_case
 from xagent.errors import UsageFault
 from xagent.law import Checklist, load_checklist
@@ -95,7 +96,7 @@ def init_case(
         unit=unit,
         threshold=threshold,
         target=target,
-        decided_at=decided_at or datetime.now(UTC).replace(microsecond=0),
+        decided_at=decided_at or moment_of(None),
         name=name or model.stem,
         version=version,
         case_id=case_id,

@@ -13,7 +13,7 @@ from xagent.errors import InvalidCase, UsageFault
 from xagent.subject._passages import Part, parts_of, positions_of
 from xagent.subject._subject import CHUNK, Input, Subject, tensor_of
 from xagent.subject._template import chat_text
-from xagent.subject._units import Encoded, Exchange, Player
+from xagent.subject._units import Encoded, Exchange, Player, blanked
 
 MAX_TOKENS = 4096
 MAX_ANSWER = 512
@@ -115,12 +115,7 @@ class AnswerSubject(Subject):
     def background(self, reference: Tensor | None = None, encoded: Encoded | None = None) -> Tensor:
         """(1, P + T - 1, E) for `encoded`: a blank in the place of every source, all else as it is."""
         blank = self._blank_embedding()
-        if encoded is None:
-            return blank
-        traced = encoded.inputs[encoded.traced]
-        owned = torch.zeros(traced.shape[1], dtype=torch.bool, device=traced.device)
-        owned[[position for player in encoded.players for position in player.index]] = True
-        return torch.where(owned[None, :, None], blank, traced.detach())
+        return blank if encoded is None else blanked(encoded, blank)
 
     def _chunk(self, inputs: dict[str, Tensor]) -> int:
         assert self.module is not None

@@ -11,7 +11,7 @@ from torch import Tensor
 from xagent.case import TextInput
 from xagent.errors import InvalidCase
 from xagent.subject._subject import Input, Subject
-from xagent.subject._units import Encoded, Player
+from xagent.subject._units import Encoded, Player, blanked
 
 MAX_TOKENS = 512
 _WORD = re.compile(r"[^\w\s]*\w+(?:['’-]\w+)*[^\w\s]*|[^\w\s]+")
@@ -47,12 +47,7 @@ class TextSubject(Subject):
     def background(self, reference: Tensor | None = None, encoded: Encoded | None = None) -> Tensor:
         """(1, T, E) for `encoded`, with its special tokens kept; (1, 1, E) without. `reference` is not used."""
         blank = self._embedding(self._blank)
-        if encoded is None:
-            return blank
-        traced = encoded.inputs[encoded.traced]
-        owned = torch.zeros(traced.shape[1], dtype=torch.bool, device=traced.device)
-        owned[[position for player in encoded.players for position in player.index]] = True
-        return torch.where(owned[None, :, None], blank, traced.detach())
+        return blank if encoded is None else blanked(encoded, blank)
 
     @torch.no_grad()
     def _embedding(self, token: int | None) -> Tensor:

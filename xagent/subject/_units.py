@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -56,3 +57,11 @@ class Encoded:
     players: tuple[Player, ...]
     missing: tuple[str, ...] = ()
     exchange: Exchange | None = None
+
+
+def blanked(encoded: Encoded, blank: Tensor) -> Tensor:
+    """The traced tensor (1, T, E) with `blank` (1, 1, E) at every position of a player, all else as it is."""
+    traced = encoded.inputs[encoded.traced]
+    owned = torch.zeros(traced.shape[1], dtype=torch.bool, device=traced.device)
+    owned[[position for player in encoded.players for position in player.index]] = True
+    return torch.where(owned[None, :, None], blank, traced.detach())
