@@ -2,151 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from transformers import (
-    DeepseekV3Config,
-    DeepseekV3ForCausalLM,
-    FalconConfig,
-    FalconForCausalLM,
-    Gemma2Config,
-    Gemma2ForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    GptOssConfig,
-    GptOssForCausalLM,
-    GraniteConfig,
-    GraniteForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MambaConfig,
-    MambaForCausalLM,
-    MixtralConfig,
-    MixtralForCausalLM,
-    Olmo2Config,
-    Olmo2ForCausalLM,
-    OPTConfig,
-    OPTForCausalLM,
-    Phi3Config,
-    Phi3ForCausalLM,
-    PhiConfig,
-    PhiForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen3MoeConfig,
-    Qwen3MoeForCausalLM,
-)
+from answer_models import ANSWER, COLUMN_FAMILIES, IDS, PROMPT, REPLY, SOURCES, assert_same, explain, ids_of, model_of
 
-from xagent.relevance import NoColumns, RelevanceError, Source, Target, Tracer, _columns_pass, trace_answer
+from xagent.relevance import RelevanceError, Source, Target, Tracer, trace_answer
 from xagent.relevance._answer_closure import close
-from xagent.relevance._answer_forward import Script
-from xagent.relevance._columns_pass import attention_bytes, row_bytes
 
-PROMPT, ANSWER = 9, 6
-SOURCES = (Source("first", (1, 2)), Source("second", (3, 4, 6)), Source("third", (7,)))
-SMALL: dict[str, Any] = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4}
-GROUPED: dict[str, Any] = {**SMALL, "num_key_value_heads": 2, "intermediate_size": 24}
-LATENT: dict[str, Any] = {
-    **SMALL, "num_key_value_heads": 4, "intermediate_size": 24, "n_routed_experts": 4, "num_experts_per_tok": 2,
-    "n_group": 1, "topk_group": 1, "moe_intermediate_size": 12, "q_lora_rank": 8, "kv_lora_rank": 8,
-    "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 4, "first_k_dense_replace": 1,
-}  # fmt: skip
-COLUMN_FAMILIES = ["llama", "llama-eager", "qwen2", "gpt2", "neox", "mixtral", "qwen3-moe", "deepseek-v3", "gpt-oss",
-                   "gemma2", "granite", "phi3", "phi", "olmo2", "falcon", "opt"]  # fmt: skip
-GPT2: dict[str, Any] = {"vocab_size": 61, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The models are too small to share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def model_of(name: str) -> Any:
-    """A small random model; biases and scales are random too, so that leaving one out shows."""
-    torch.manual_seed(3)
-    made: dict[str, Any] = {
-        "llama": lambda: LlamaForCausalLM(LlamaConfig(**GROUPED)),
-        "llama-eager": lambda: LlamaForCausalLM(LlamaConfig(**GROUPED, attn_implementation="eager")),
-        "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**GROUPED)),
-        "gpt2": lambda: GPT2LMHeadModel(GPT2Config(**GPT2)),
-        "neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SMALL, intermediate_size=24)),
-        "mixtral": lambda: MixtralForCausalLM(MixtralConfig(**GROUPED, num_local_experts=4)),
-        "qwen3-moe": lambda: Qwen3MoeForCausalLM(
-            Qwen3MoeConfig(**GROUPED, head_dim=4, moe_intermediate_size=12, num_experts=4, num_experts_per_tok=2)
-        ),
-        "deepseek-v3": lambda: DeepseekV3ForCausalLM(DeepseekV3Config(**LATENT)),
-        "gpt-oss": lambda: GptOssForCausalLM(GptOssConfig(**GROUPED, head_dim=4, num_local_experts=4)),
-        "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**GROUPED, head_dim=4, final_logit_softcapping=0.5)),
-        "granite": lambda: GraniteForCausalLM(GraniteConfig(**GROUPED, logits_scaling=4.0)),
-        "phi3": lambda: Phi3ForCausalLM(Phi3Config(**GROUPED, pad_token_id=0, eos_token_id=0)),
-        "phi": lambda: PhiForCausalLM(PhiConfig(**SMALL, intermediate_size=24)),
-        "olmo2": lambda: Olmo2ForCausalLM(Olmo2Config(**GROUPED, eos_token_id=0)),
-        "falcon": lambda: FalconForCausalLM(FalconConfig(**SMALL)),
-        "opt": lambda: OPTForCausalLM(OPTConfig(**SMALL, ffn_dim=24, word_embed_proj_dim=16)),
-        "mamba": lambda: MambaForCausalLM(
-            MambaConfig(vocab_size=61, hidden_size=16, num_hidden_layers=2, state_size=4, eos_token_id=0)
-        ),
-    }
-    model = made[name]().eval()
-    for parameter in model.parameters():
-        parameter.data.mul_(3) if parameter.dim() > 1 else parameter.data.add_(0.3 * torch.randn_like(parameter))
-    return model
-
-
-def ids_of(length: int, seed: int = 0) -> Tensor:
-    return torch.randint(1, 61, (length,), generator=torch.Generator().manual_seed(seed))
-
-
-IDS, REPLY = ids_of(PROMPT), ids_of(ANSWER, 1)
-WAYS: tuple[Literal["rows", "columns"], ...] = ("rows", "columns")
-
-
-def explain(model: Any, way: str, **options: Any) -> Any:
-    return trace_answer(model, IDS, REPLY, SOURCES, way=way, **options)  # type: ignore[arg-type]
-
-
-def assert_same(one: Any, other: Any, tolerance: float = 1e-5) -> None:
-    scale = float(other.scores.abs().max())
-    for name in ("matrix", "sink", "other", "own"):
-        torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=tolerance * scale, msg=name)
-    for name in ("inputs", "biases", "positions", "constants", "softmax", "score"):
-        ours, theirs = getattr(one.ledger, name), getattr(other.ledger, name)
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance * scale, msg=f"ledger {name}")
-
-
-@pytest.mark.parametrize("rules", ["conserving", "fastest"])
-@pytest.mark.parametrize("name", COLUMN_FAMILIES)
-def test_columns_are_rows(name: str, rules: str) -> None:
-    model = model_of(name)
-    rows = explain(model, "rows", rules=rules)
-    assert_same(explain(model, "columns", rules=rules), rows)
-    assert float(rows.matrix.abs().max()) > 1e-3
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_two_rule_sets_differ_on_gates() -> None:
     model = model_of("llama")
     conserving, fastest = (explain(model, "columns", rules=rules) for rules in ("conserving", "fastest"))
     assert float((conserving.matrix - fastest.matrix).abs().max()) > 1e-3
-
-
-@pytest.mark.parametrize("name", COLUMN_FAMILIES)
-def test_long_carriers_are_rows_too(name: str) -> None:
-    """Late sources, more than one block of queries, and what carriers need not take part in."""
-    model, prompt = model_of(name), ids_of(90, 7)
-    sources = [Source("early", tuple(range(2, 30))), Source("late", tuple(range(60, 88)))]
-    rows, columns = (trace_answer(model, prompt, REPLY, sources, way=way) for way in WAYS)
-    assert_same(columns, rows)
 
 
 @pytest.mark.parametrize(
@@ -202,15 +74,6 @@ def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_same(explain(model, "rows"), whole)
 
 
-def test_chunks_of_carriers_change_nothing() -> None:
-    model = model_of("gpt2")
-    script = Script(model, IDS, REPLY)
-    least = 2 * row_bytes(script) + attention_bytes(script)
-    assert_same(explain(model, "columns", memory=least), explain(model, "columns"))
-    with pytest.raises(NoColumns, match="memory"):
-        explain(model, "columns", memory=least - 1)
-
-
 @pytest.mark.parametrize("seed", ["logit", "centred", "log_probability", "contrast"])
 @pytest.mark.parametrize("name", ["llama", "gemma2", "granite", "phi", "mixtral"])
 def test_seeds_are_linear_in_the_logits_and_agree(name: str, seed: str) -> None:
@@ -248,69 +111,6 @@ def test_the_cheaper_way_is_chosen() -> None:
     assert trace_answer(model, IDS, long[:2], SOURCES).way == "rows"
     assert trace_answer(model, IDS, long, SOURCES, rules="attnlrp").way == "rows"
     assert trace_answer(model_of("mamba"), IDS, long, SOURCES).way == "rows"
-
-
-def test_columns_refuse_what_they_cannot_follow() -> None:
-    with pytest.raises(NoColumns, match="rows"):
-        explain(model_of("mamba"), "columns")
-    with pytest.raises(NoColumns, match="conserving"):
-        explain(model_of("llama"), "columns", rules="attnlrp")
-
-
-class Mixing(torch.nn.Module):
-    """A model that lets the samples of a batch see each other."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = model_of("llama")
-        self.config = self.inner.config
-
-    def get_input_embeddings(self) -> Any:
-        return self.inner.get_input_embeddings()
-
-    def forward(self, inputs_embeds: Tensor) -> Tensor:
-        logits: Tensor = self.inner(inputs_embeds=inputs_embeds.flip(0), use_cache=False).logits
-        return logits
-
-
-@pytest.mark.parametrize("name", COLUMN_FAMILIES)
-def test_carriers_stay_out_of_what_only_scales(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Queries, keys, norms and routers are computed for the real row alone, by a plan that holds."""
-    plans: list[Any] = []
-
-    def spied(*args: Any) -> Any:
-        plans.append(args[4])
-        return forward(*args)
-
-    forward = _columns_pass._forward
-    monkeypatch.setattr(_columns_pass, "_forward", spied)
-    explain(model_of(name), "columns")
-    assert len(plans) <= 2  # experts differ from those of the first two tokens: planned once more
-    last = plans[-1]
-    assert last is not None
-    assert sum(not live for _, live in last) > 0.1 * len(last)
-
-
-class Backwards(Mixing):
-    """A model that reads from the end: nothing of a carrier may be taken for zero without a look."""
-
-    def forward(self, inputs_embeds: Tensor) -> Tensor:
-        logits: Tensor = self.inner(inputs_embeds=inputs_embeds.flip(1), use_cache=False).logits
-        return logits
-
-
-def test_models_that_look_ahead_lose_nothing() -> None:
-    model, sources = Backwards().eval(), [Source("early", tuple(range(2, 8))), Source("late", tuple(range(20, 28)))]
-    rows, columns = (trace_answer(model, ids_of(30), REPLY[:4], sources, way=way) for way in WAYS)
-    assert_same(columns, rows)
-    assert float(rows.matrix.abs().min()) > 1e-4
-
-
-def test_rows_that_meet_are_noticed() -> None:
-    model = Mixing().eval()
-    with pytest.raises(NoColumns, match="mixes the rows"):
-        explain(model, "columns")
-    assert explain(model, "rows").status == "exact"
 
 
 def test_closure_conserves_and_equals_the_series() -> None:

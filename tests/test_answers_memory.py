@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -21,15 +20,7 @@ SIZES: dict[str, Any] = {"vocab_size": 101, "hidden_size": 32, "num_hidden_layer
     "num_key_value_heads": 2, "intermediate_size": 64, "max_position_embeddings": 4096}  # fmt: skip
 PROMPT, ANSWER = 2048, 4
 MIB = 1 << 20
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The models are too small to share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache

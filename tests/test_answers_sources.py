@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,15 +34,7 @@ from xagent.relevance import (
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "answer"
 PLANTED = json.loads((FIXTURE / "planted.json").read_text())
 CHAT = "{% for m in messages %}<s> {{ m.content }} {% endfor %}{% if add_generation_prompt %}? amber{% endif %}"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The models are too small to share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache
