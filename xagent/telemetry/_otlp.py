@@ -14,7 +14,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xagent.telemetry._trace import Event, Span, SpanKind, SpanStatus
+from xagent.telemetry._trace import Event, Link, Span, SpanKind, SpanStatus
+from xagent.telemetry._values import MAX_ATTRIBUTES, text
 
 _KINDS: tuple[SpanKind, ...] = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES: tuple[SpanStatus, ...] = ("unset", "ok", "error")
@@ -22,7 +23,6 @@ _OTHER_SIGNALS = {"resourceMetrics", "resourceLogs", "resourceProfiles"}
 _RENAMED = {"instrumentationLibrarySpans": "scopeSpans", "instrumentationLibrary": "scope"}
 _ID_BYTES = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
 _SNAKE = re.compile(r"_([a-z0-9])")
-_MAX_NAME = 500
 
 
 def sniff_otlp(documents: Sequence[Any]) -> bool:
@@ -36,19 +36,27 @@ def read_otlp(documents: Sequence[Any]) -> list[Span]:
 
     spans: list[Span] = []
     for number, document in enumerate(documents, start=1):
-        message = normalise(document)
+        notes: set[str] = set()
+        message = normalise(document, notes=notes)
         if not isinstance(message, dict) or "resourceSpans" not in message:
             if isinstance(message, dict) and _OTHER_SIGNALS & message.keys():
                 continue
             raise ValueError(f"document {number} has no resourceSpans")
         for group in TracesData.from_dict(message).resource_spans:
             resource = _attributes(group.resource.attributes) if group.resource else {}
-            spans += [_span(span, resource) for scope in group.scope_spans for span in scope.spans]
+            mended = tuple(sorted(notes))
+            spans += [
+                _span(span, resource, text(scope.scope.name) if scope.scope else "", mended)
+                for scope in group.scope_spans
+                for span in scope.spans
+            ]
     return spans
 
 
-def normalise(value: Any, key: str = "", parent: str = "") -> Any:
+def normalise(value: Any, key: str = "", parent: str = "", notes: set[str] | None = None) -> Any:
     """A JSON value in the form that OTLP specifies. `key` is the field it stands in, `parent` the field around that.
+
+    notes: told in words of everything that had to be put right.
 
     Raises ValueError for a key that stands twice in two spellings, an unknown enum name or an id of a wrong length.
     """
@@ -59,35 +67,54 @@ def normalise(value: Any, key: str = "", parent: str = "") -> Any:
             plain = _RENAMED.get(plain, plain)
             if plain in result:
                 raise ValueError(f"the key {plain!r} stands twice")
-            result[plain] = normalise(inner, plain, key)
+            if plain != name and notes is not None:
+                notes.add("keys were not in lowerCamelCase")
+            result[plain] = normalise(inner, plain, key, notes)
         return result
     if isinstance(value, list):
-        return [normalise(inner, key, parent) for inner in value]
+        return [normalise(inner, key, parent, notes) for inner in value]
     if isinstance(value, str):
         if key in _ID_BYTES:
-            return _hex_id(value, key)
-        if key == "kind" and parent == "spans":
-            return _enum(value, "SPAN_KIND_", _KINDS)
-        if key == "code" and parent == "status":
-            return _enum(value, "STATUS_CODE_", _STATUSES)
+            return _hex_id(value, key, notes)
+        if (key, parent) in (("kind", "spans"), ("code", "status")):
+            if notes is not None:
+                notes.add("enums were text")
+            return _enum(value, "SPAN_KIND_", _KINDS) if key == "kind" else _enum(value, "STATUS_CODE_", _STATUSES)
     return value
 
 
-def _hex_id(text: str, field: str) -> str:
-    """Lower case hex of an id given as hex, with 0x, or as base64; the lengths of these never coincide."""
+def _hex_id(value: str, field: str, notes: set[str] | None) -> str:
+    """Lower case hex of an id given as hex, with 0x, or as base64; the lengths of these never coincide.
+
+    Protobuf's own JSON reader takes hex for base64 without an error: 16 bytes become 24. Those 24 bytes as base64 are
+    the hex digits again, so an id of one and a half times the length is read back when that gives hex, else refused.
+    """
     size = _ID_BYTES[field]
-    if not text:
+    if not value:
         return ""
-    plain = text.removeprefix("0x")
-    if len(plain) == 2 * size and re.fullmatch(r"[0-9a-fA-F]+", plain):
+    plain = value.removeprefix("0x")
+    if re.fullmatch(rf"[0-9a-fA-F]{{{2 * size}}}", plain):
         return plain.lower()
-    try:
-        raw = base64.b64decode(text.replace("-", "+").replace("_", "/").rstrip("=") + "=" * (-size % 3), validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
+    garbled = re.fullmatch(rf"[0-9a-fA-F]{{{3 * size}}}", plain)
+    raw = bytes.fromhex(plain) if garbled else _base64(value, size)
+    if garbled and re.fullmatch(r"[0-9a-fA-F]+", digits := base64.b64encode(raw).decode()):
+        if notes is not None:
+            notes.add("ids were hex that had been read as base64")
+        return digits.lower()
     if len(raw) != size:
-        raise ValueError(f"{field} {text[:80]!r} is neither {2 * size} hex digits nor base64 of {size} bytes")
+        raise ValueError(f"{field} {value[:80]!r} is neither {2 * size} hex digits nor base64 of {size} bytes")
+    if notes is not None:
+        notes.add("ids were base64")
     return raw.hex()
+
+
+def _base64(value: str, size: int) -> bytes:
+    try:
+        return base64.b64decode(
+            value.replace("-", "+").replace("_", "/").rstrip("=") + "=" * (-size % 3), validate=True
+        )
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def _enum(text: str, prefix: str, names: tuple[str, ...]) -> int:
@@ -99,7 +126,7 @@ def _enum(text: str, prefix: str, names: tuple[str, ...]) -> int:
     return names.index(plain)
 
 
-def _span(span: Any, resource: Mapping[str, Any]) -> Span:
+def _span(span: Any, resource: Mapping[str, Any], scope: str, mended: tuple[str, ...]) -> Span:
     for field, raw in (("traceId", span.trace_id), ("spanId", span.span_id)):
         if len(raw or b"") != _ID_BYTES[field] or not any(raw):
             raise ValueError(f"the span {(span.name or '')[:80]!r} has no valid {field}")
@@ -115,23 +142,30 @@ def _span(span: Any, resource: Mapping[str, Any]) -> Span:
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
         parent_id=parent.hex() if any(parent) else None,
-        name=_text(span.name) or "(no name)",
+        name=text(span.name) or "(no name)",
         kind=_KINDS[int(span.kind or 0)],
         start_ns=span.start_time_unix_nano,
         end_ns=end or None,
         status=_STATUSES[int(span.status.code or 0)] if span.status else "unset",
-        message=_text(span.status.message) if span.status else "",
+        message=text(span.status.message) if span.status else "",
         attributes=_attributes(span.attributes),
         events=tuple(
             Event(
-                name=_text(e.name) or "(no name)",
+                name=text(e.name) or "(no name)",
                 time_ns=_event_time(e.time_unix_nano),
                 attributes=_attributes(e.attributes),
             )
             for e in span.events
         ),
         resource=resource,
-        dropped=int(span.dropped_attributes_count or 0) + int(span.dropped_events_count or 0),
+        dropped=sum(
+            int(count or 0)
+            for count in (span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count)
+        ),
+        links=tuple(Link((link.trace_id or b"").hex(), (link.span_id or b"").hex()) for link in span.links),
+        scope=scope,
+        sampled=True if (span.flags or 0) & 1 else None,
+        mended=mended,
     )
 
 
@@ -141,7 +175,9 @@ def _event_time(nanoseconds: int | None) -> int:
 
 
 def _attributes(pairs: Sequence[Any]) -> dict[str, Any]:
-    return {pair.key: _value(pair.value) for pair in pairs if pair.key}
+    if len(pairs) > MAX_ATTRIBUTES:
+        raise ValueError(f"a record has more than {MAX_ATTRIBUTES} attributes")
+    return {pair.key[:500]: _value(pair.value) for pair in pairs if pair.key}
 
 
 def _value(value: Any) -> Any:
@@ -158,8 +194,3 @@ def _value(value: Any) -> Any:
     if value.kvlist_value is not None:
         return _attributes(value.kvlist_value.values)
     return None
-
-
-def _text(text: str | None) -> str:
-    """Printable and of bounded length: it will stand in a report."""
-    return "".join(c if c.isprintable() else " " for c in text or "").strip()[:_MAX_NAME]
