@@ -20,6 +20,7 @@ AllowMismatch = Annotated[
     bool | None, typer.Option("--allow-mismatch", help="Go on with a model file that is not the recorded one.")
 ]
 AllowOutside = Annotated[bool | None, typer.Option("--allow-outside", help="Let paths of the case leave its folder.")]
+NoLlm = Annotated[bool | None, typer.Option("--no-llm", help="No language model, whatever the settings say.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 

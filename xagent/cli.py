@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from xagent import __version__
-from xagent._options import AllowMismatch, AllowOutside, Device, Quiet, Seed, parts
+from xagent._options import AllowMismatch, AllowOutside, Device, NoLlm, Quiet, Seed, parts
 from xagent._shell import no_collection, run
 from xagent.errors import UsageFault
 
@@ -74,6 +74,7 @@ def explain(
     ] = None,
     allow_mismatch: AllowMismatch = None,
     allow_outside: AllowOutside = None,
+    no_llm: NoLlm = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would run and its cost, and run nothing.")
     ] = False,
@@ -95,6 +96,7 @@ def explain(
             methods=parts(methods) if methods else None,
             allow_mismatch=allow_mismatch,
             allow_outside=allow_outside,
+            no_llm=no_llm,
         )
         names = persona_names() if persona == "all" else [part.strip() for part in persona.split(",")]
         from xagent import _explain_door as door

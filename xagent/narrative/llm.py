@@ -2,8 +2,8 @@
 
 The template narrative comes first and stays the measure: which facts are told, in which order, and what stands when a
 wording fails. The model is given sentences taken apart into words and claims, without the values, and gives them back
-in the same form. Its wording is compiled to the notation of the template narrator, figures are printed by code, and each
-sentence that the verifier refuses is shown to it, with the problems, at most twice. Warnings, notices and the
+in the same form. Its wording is compiled to the notation of the template narrator, figures are printed by code, and
+each sentence that the verifier refuses is shown to it, with the problems, at most twice. Warnings, notices and the
 descriptions of charts are never worded by it.
 """
 
@@ -170,7 +170,7 @@ class _Job:
         return held, found
 
     def result(self, tasks: Sequence[Task]) -> Narrative:
-        """The narrative with its authors: `llm`, `fallback`, or `template` where the model left a sentence as it was."""
+        """The narrative with its authors: `llm`, `fallback`, or `template` where the model left a sentence alone."""
         asked = {key for entry in self.trail for key in entry["asked"]}
         fallen = {
             task.sentence.id: task.sentence.model_copy(update={"author": "fallback"})

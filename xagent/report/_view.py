@@ -237,12 +237,13 @@ class View:
 
     @property
     def checked(self) -> Json:
-        """How many sentences and figures were verified, and whether a language model worded any."""
+        """How many sentences and figures were verified, how many a language model worded, and in how many it failed."""
         every = self.words.sentences()
         return {
             "sentences": len(every),
             "figures": sum(len(sentence.tokens) for sentence in every),
-            "by_llm": any(sentence.author == "llm" for sentence in every),
+            "by_llm": sum(sentence.author == "llm" for sentence in every),
+            "fell_back": sum(sentence.author == "fallback" for sentence in every),
         }
 
     # -- words ----------------------------------------------------------------------------------------------------

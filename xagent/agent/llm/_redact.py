@@ -19,8 +19,8 @@ _OWN_WORDS = re.compile(r"[a-z][a-z -]{0,30}")
 def described(claims: Iterable[str], ledger: Ledger, persona: Persona) -> list[Json]:
     """One entry a claim: id, kind, and of label, direction, rank, band and outcome those that it has.
 
-    A value is among them only where the persona's redaction says so. A label is that of the system card or the persona's
-    own, cut short; words of a text, passages of a prompt and inputs without a card have a number for a name, unless raw
+    A value is among them only where the persona's redaction says so. A label is that of the system card or the
+    persona's own, cut short; words of a text, passages of a prompt and inputs without a card have a number for a name, unless raw
     inputs may be given. An outcome is one of xagent's own words (`ok`, `above`), never a word of the case. Claims that
     are to be hidden are left out.
     """
