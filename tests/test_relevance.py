@@ -11,6 +11,7 @@ import torch
 from captum.attr import InputXGradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from relevance_models import randomised
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -19,23 +20,11 @@ from xagent.relevance import Target, Trace, Tracer
 ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.ELU, nn.Sigmoid, nn.Softplus, nn.LeakyReLU, nn.Hardswish)
 
 
-def randomised(model: nn.Module, seed: int) -> nn.Module:
-    """Evaluation mode, random biases and norm weights, random running statistics."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-            if "running_var" in name:
-                tensor.uniform_(0.5, 2.0, generator=generator)
-            elif tensor.is_floating_point():
-                tensor.normal_(0, 0.5, generator=generator)
-    return model.eval()
-
-
 def mlp(seed: int, widths: tuple[int, ...] = (5, 8, 6, 3), activation: type[nn.Module] = nn.GELU) -> nn.Module:
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(itertools.pairwise(widths)):
         layers += [nn.Linear(a, b)] if i == len(widths) - 2 else [nn.Linear(a, b), nn.LayerNorm(b), activation()]
-    return randomised(nn.Sequential(*layers), seed)
+    return randomised(nn.Sequential(*layers), seed, torch.float32)
 
 
 def cnn(seed: int, channels: int = 4, pool: type[nn.Module] = nn.MaxPool2d) -> nn.Module:
@@ -54,6 +43,7 @@ def cnn(seed: int, channels: int = 4, pool: type[nn.Module] = nn.MaxPool2d) -> n
             nn.Linear(12, 3),
         ),
         seed,
+        torch.float32,
     )
 
 
@@ -174,7 +164,7 @@ def test_the_part_of_the_baseline_is_booked() -> None:
 
 def test_equals_lrp_by_hand() -> None:
     """LRP-0 of a two-layer ReLU net, written as the redistribution of Bach et al. 2015, eq. 56."""
-    model = randomised(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)), 4).double()
+    model = randomised(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)), 4)
     x = torch.randn(1, 4).double()
     w1, b1, w2, b2 = (p.detach() for p in model.parameters())
     z1 = w1 @ x[0] + b1
@@ -251,7 +241,7 @@ def test_a_contrast_is_the_difference() -> None:
 def folded(seed: int) -> nn.Module:
     """torch's own encoder layer: inside, the tokens come first and the batch second."""
     layer = nn.TransformerEncoderLayer(6, 2, 8, batch_first=True)
-    return randomised(nn.Sequential(layer, nn.Flatten(), nn.Linear(12, 2)), seed)
+    return randomised(nn.Sequential(layer, nn.Flatten(), nn.Linear(12, 2)), seed, torch.float32)
 
 
 @pytest.mark.parametrize("model", [mlp(8), cnn(8), folded(8)], ids=["mlp", "cnn", "folded"])
@@ -272,7 +262,7 @@ def test_a_batch_is_its_samples(model: nn.Module) -> None:
 
 
 def test_layers_show_where_relevance_ends() -> None:
-    model = randomised(nn.Sequential(nn.Linear(4, 6), nn.ReLU(inplace=True), nn.Linear(6, 2)), 9)
+    model = randomised(nn.Sequential(nn.Linear(4, 6), nn.ReLU(inplace=True), nn.Linear(6, 2)), 9, torch.float32)
     trace = explain(model, torch.randn(3, 4), Target.index(0), layers=True)
     assert list(trace.layers) == ["0", "1", "2"]
     torch.testing.assert_close(trace.layers["2"], trace.score.double())

@@ -8,25 +8,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from relevance_models import randomised, values
 from torch import Tensor, nn
 
 from xagent.relevance import Target, Trace, Tracer
-
-
-def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Evaluation mode, random parameters and running statistics, in double precision."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-            if "running_var" in name:
-                tensor.uniform_(0.5, 2.0, generator=generator)
-            elif tensor.is_floating_point():
-                tensor.normal_(0, 0.4, generator=generator)
-    return model.eval().double()
-
-
-def values(*shape: int, seed: int = 1) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def summed(y: Any) -> Tensor:

@@ -10,24 +10,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from relevance_models import randomised, values
 from torch import Tensor, nn
 
 from xagent.relevance import RelevanceError, Target, Trace, Tracer, _backward
 from xagent.relevance._ledger import Books
 
 HEADS, WIDTH, TOKENS = 2, 4, 5
-
-
-def values(*shape: int, seed: int = 1) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.5, generator=generator)
-    return model.eval().double()
 
 
 class LlamaLayer(nn.Module):
