@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.narratives._ledgers import side_claims
 from xagent.evidence import Claim, Finding, Ledger, slug
 
 POPULATION = "applicants of the year before"
@@ -86,16 +87,7 @@ def driver_claims(features: Sequence[Feature], population: str | None = POPULATI
             Claim(id=f"{d}.typical", kind=kind, value=f.typical, subject="population", **base, **shown),
             Claim(id=f"{d}.compare", kind="category", value=outcome, sign=way, subject="P-17", **base),
         ]
-    for side, sign in (("for", 1), ("against", -1)):
-        part = [abs(f.effect) for f in features if f.effect * sign > 0]
-        claims.append(Claim(id=f"relevance.{side}.count", kind="count", value=len(part), artifact="relevance"))
-        claims.append(
-            Claim(
-                id=f"relevance.{side}.share", kind="share", value=sum(part) / total, scale="share", artifact="relevance"
-            )
-        )
-    claims.append(Claim(id="relevance.features.count", kind="count", value=len(features), artifact="relevance"))
-    return claims
+    return [*claims, *side_claims([f.effect for f in features])]
 
 
 def simple(values: dict[str, Any], **more: Any) -> list[Claim]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,16 +175,19 @@ def _drivers(seed: int, chosen: list[Any], sizes: list[float], signs: list[int],
             Claim(id=f"{d}.typical", value=typical, **{**usual, "subject": "population"}, **shown),
             Claim(id=f"{d}.compare", kind="category", value=outcome, sign=way, **usual),
         ]
-    for side, way in (("for", 1), ("against", -1)):
-        part = [size for size, sign in zip(sizes, signs, strict=True) if sign == way]
-        claims.append(Claim(id=f"relevance.{side}.count", kind="count", value=len(part), artifact="relevance"))
-        claims.append(
-            Claim(
-                id=f"relevance.{side}.share", kind="share", value=sum(part) / total, scale="share", artifact="relevance"
-            )
-        )
-    claims.append(Claim(id="relevance.features.count", kind="count", value=len(sizes), artifact="relevance"))
-    return claims
+    return [*claims, *side_claims([size * sign for size, sign in zip(sizes, signs, strict=True)])]
+
+
+def side_claims(effects: Sequence[float]) -> list[Claim]:
+    """How many inputs point each way, their shares of all effects, and how many there are."""
+    total, made = sum(abs(effect) for effect in effects) or 1.0, {"artifact": "relevance"}
+    claims = []
+    for side, sign in (("for", 1), ("against", -1)):
+        part = [abs(effect) for effect in effects if effect * sign > 0]
+        share = sum(part) / total
+        claims.append(Claim(id=f"relevance.{side}.count", kind="count", value=len(part), **made))
+        claims.append(Claim(id=f"relevance.{side}.share", kind="share", value=share, scale="share", **made))
+    return [*claims, Claim(id="relevance.features.count", kind="count", value=len(effects), **made)]
 
 
 def _values(rng: random.Random, spec: list[Any]) -> tuple[Any, Any, str | None, int | None]:
