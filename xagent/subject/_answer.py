@@ -11,9 +11,10 @@ from torch import Tensor
 from xagent.case import GenerationInput
 from xagent.errors import InvalidCase, UsageFault
 from xagent.subject._passages import Part, parts_of, positions_of
-from xagent.subject._subject import CHUNK, Input, Subject, tensor_of
+from xagent.subject._subject import CHUNK, Input, tensor_of
 from xagent.subject._template import chat_text
-from xagent.subject._units import Encoded, Exchange, Player, blanked
+from xagent.subject._tokens import TokenSubject
+from xagent.subject._units import Encoded, Exchange, Player
 
 MAX_TOKENS = 4096
 MAX_ANSWER = 512
@@ -24,7 +25,7 @@ _CHUNK_NUMBERS = 2**27
 """Logits in one batch of altered prompts: half a GiB in single precision."""
 
 
-class AnswerSubject(Subject):
+class AnswerSubject(TokenSubject):
     """Answers. The traced tensor is `inputs_embeds` (1, P + T - 1, E), prompt and answer but its last token; a player
     is a source of the prompt with all its tokens. `forward` answers (batch, 2): the sum over the answer's tokens of
     their logits, which is what relevance explains, and of their log-probabilities, which is what a case records.
@@ -47,9 +48,7 @@ class AnswerSubject(Subject):
         self._keeps = "logits_to_keep" in given
         # A pad token that also ends texts would end this one; an unknown word says nothing but that there is a word.
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id != tokenizer.eos_token_id else None
-        self._blank: int | None = next(
-            (i for i in (tokenizer.mask_token_id, pad, tokenizer.unk_token_id) if i is not None), None
-        )
+        self.blank = next((i for i in (tokenizer.mask_token_id, pad, tokenizer.unk_token_id) if i is not None), None)
 
     def encode(self, input: Input) -> Encoded:
         if not isinstance(input, GenerationInput):
@@ -112,11 +111,6 @@ class AnswerSubject(Subject):
             raise UsageFault(f"There is no scale {scale!r} for an answer.", "Use log_probability or logit.")
         return logits.double()[:, 1 if scale == "log_probability" else 0]
 
-    def background(self, reference: Tensor | None = None, encoded: Encoded | None = None) -> Tensor:
-        """(1, P + T - 1, E) for `encoded`: a blank in the place of every source, all else as it is."""
-        blank = self._blank_embedding()
-        return blank if encoded is None else blanked(encoded, blank)
-
     def _chunk(self, inputs: dict[str, Tensor]) -> int:
         assert self.module is not None
         config: Any = self.module.config
@@ -165,12 +159,7 @@ class AnswerSubject(Subject):
         return ids, tuple(str(self.tokenizer.decode([i])) for i in ids)
 
     def _tokens(self, text: str, field: str, special: bool) -> tuple[list[int], list[tuple[int, int]]]:
-        try:
-            coded = self.tokenizer(text, add_special_tokens=special, return_offsets_mapping=True, truncation=False)
-        except Exception as error:  # the tokenizers library raises nothing narrower
-            raise InvalidCase(
-                f"{field}: the model's tokenizer cannot read the text ({error}).", "Save the model's own tokenizer."
-            ) from error
+        coded = self._coded(text, field, add_special_tokens=special)
         if not coded["input_ids"]:
             raise InvalidCase(
                 f"{field}: the model's tokenizer makes no token of it.", "Give the text as the model was shown it."
@@ -196,15 +185,3 @@ class AnswerSubject(Subject):
     def _begins(self, text: str) -> bool:
         bos = self.tokenizer.bos_token
         return bool(bos) and text.startswith(str(bos))
-
-    @torch.no_grad()
-    def _embedded(self, ids: list[int]) -> Tensor:
-        assert self.module is not None
-        with self.lock:
-            embedded: Tensor = self.module.get_input_embeddings()(torch.tensor([ids], device=self.device))  # type: ignore[operator]
-        return embedded.clone()
-
-    def _blank_embedding(self) -> Tensor:
-        """(1, 1, E): mask, pad or unknown token; zeros when the tokenizer has nothing that stands for "no word"."""
-        vector = self._embedded([0 if self._blank is None else self._blank])
-        return torch.zeros_like(vector) if self._blank is None else vector

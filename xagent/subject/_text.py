@@ -10,14 +10,15 @@ from torch import Tensor
 
 from xagent.case import TextInput
 from xagent.errors import InvalidCase
-from xagent.subject._subject import Input, Subject
-from xagent.subject._units import Encoded, Player, blanked
+from xagent.subject._subject import Input
+from xagent.subject._tokens import TokenSubject
+from xagent.subject._units import Encoded, Player
 
 MAX_TOKENS = 512
 _WORD = re.compile(r"[^\w\s]*\w+(?:['’-]\w+)*[^\w\s]*|[^\w\s]+")
 
 
-class TextSubject(Subject):
+class TextSubject(TokenSubject):
     """Texts. The traced tensor is `inputs_embeds` (1, T, E); a player is a word with all its tokens.
 
     tokenizer: a fast Hugging Face tokenizer. limit: largest number of tokens, special ones included; a longer text is
@@ -34,7 +35,7 @@ class TextSubject(Subject):
             (i for i in (tokenizer.mask_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id) if i is not None),
             None,
         )
-        self._blank: int | None = blank
+        self.blank = blank
 
     def encode(self, input: Input) -> Encoded:
         if not isinstance(input, TextInput):
@@ -44,29 +45,8 @@ class TextSubject(Subject):
     def encode_texts(self, texts: list[str]) -> list[Encoded]:
         return [self._encode(text, f"text {number}") for number, text in enumerate(texts, 1)]
 
-    def background(self, reference: Tensor | None = None, encoded: Encoded | None = None) -> Tensor:
-        """(1, T, E) for `encoded`, with its special tokens kept; (1, 1, E) without. `reference` is not used."""
-        blank = self._embedding(self._blank)
-        return blank if encoded is None else blanked(encoded, blank)
-
-    @torch.no_grad()
-    def _embedding(self, token: int | None) -> Tensor:
-        """Embedding (1, 1, E) of one token; zeros when the tokenizer has nothing that stands for "no word"."""
-        assert self.module is not None
-        ids = torch.tensor([[0 if token is None else token]], device=self.device)
-        with self.lock:
-            vector: Tensor = self.module.get_input_embeddings()(ids)  # type: ignore[operator]
-        return torch.zeros_like(vector) if token is None else vector.clone()
-
-    @torch.no_grad()
     def _encode(self, text: str, field: str) -> Encoded:
-        assert self.module is not None
-        try:
-            coded = self.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, truncation=False)
-        except Exception as error:  # the tokenizers library raises nothing narrower
-            raise InvalidCase(
-                f"{field}: the model's tokenizer cannot read the text ({error}).", "Save the model's own tokenizer."
-            ) from error
+        coded = self._coded(text, field, return_special_tokens_mask=True)
         ids = list(coded["input_ids"])
         if len(ids) > self.limit:
             raise InvalidCase(
@@ -76,10 +56,8 @@ class TextSubject(Subject):
         players = words(text, coded["offset_mapping"], coded["special_tokens_mask"])
         if not players:
             raise InvalidCase(f"{field}: the text holds no word that the model reads.", "Give a text with words.")
-        tokens = torch.tensor([ids], device=self.device)
-        with self.lock:
-            embedded: Tensor = self.module.get_input_embeddings()(tokens)  # type: ignore[operator]
-        inputs = {"inputs_embeds": embedded.clone(), "attention_mask": torch.ones_like(tokens)}
+        mask = torch.ones((1, len(ids)), dtype=torch.long, device=self.device)
+        inputs = {"inputs_embeds": self._embedded(ids), "attention_mask": mask}
         return Encoded("text", inputs, "inputs_embeds", players)
 
     def token_ids(self, text: str) -> Tensor:
