@@ -135,7 +135,7 @@ def _misread_date(text: str, claim: Claim, form: Format, *, with_time: bool) -> 
     if match is None:
         return "it is not a date as the policy prints it"
     printed = dict(zip(order, match.groups(), strict=True))
-    told = [printed["year"], printed["month"], printed["day"], *([printed["hour"], printed["minute"]] * with_time)]
+    told = [printed[part] for part in ("year", "month", "day", *(("hour", "minute") if with_time else ()))]
     wanted = [str(moment.year), form.months[moment.month - 1], str(moment.day)]
     wanted += [f"{moment.hour:02d}", f"{moment.minute:02d}"] * with_time
     return None if told == wanted else "the claim states another time"
