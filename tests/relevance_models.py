@@ -21,3 +21,15 @@ def randomised(model: nn.Module, seed: int = 0, dtype: torch.dtype = torch.float
 
 def values(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class Attending(nn.Module):
+    """Attention of a sequence to itself: with the weights wanted, torch folds heads into the batch."""
+
+    def __init__(self, need_weights: bool) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.need_weights = need_weights
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(x, x, x, need_weights=self.need_weights)[0]  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from relevance_models import Attending, randomised, values
 from test_relevance_sweep import family, question
 from torch import Tensor, nn
 
@@ -47,26 +48,16 @@ def test_eager_attention_has_the_same_heads() -> None:
     torch.testing.assert_close(found[0].neurons, found[1].neurons)
 
 
-class Mixed(nn.Module):
-    """A model that folds heads into the batch, as nn.MultiheadAttention does when it returns the weights."""
-
-    def __init__(self, need_weights: bool) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
-        self.need_weights = need_weights
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.attention(x, x, x, need_weights=self.need_weights)[0].sum((1, 2), keepdim=True)[:, 0]  # type: ignore[no-any-return]
-
-
 def test_heads_that_are_folded_into_the_batch_are_unfolded() -> None:
-    models = [Mixed(need_weights).double().eval() for need_weights in (True, False)]
-    models[1].load_state_dict(models[0].state_dict())
-    x = torch.randn(3, 4, 8, generator=torch.Generator().manual_seed(0)).double()
-    folded, fused = (Tracer(m).trace({"x": x}, ["x"], Target.value(), heads=True, layers=True).heads for m in models)
+    x = values(3, 4, 8)
+    tracers = [
+        Tracer(model, forward=lambda i, model=model: model(i["x"]).sum((1, 2))[:, None])
+        for model in (randomised(Attending(need_weights)) for need_weights in (True, False))
+    ]
+    folded, fused = (t.trace({"x": x}, ["x"], Target.value(), heads=True, layers=True).heads for t in tracers)
     assert folded["attention"].shape == (3, 2, 4)
     torch.testing.assert_close(folded, fused)
-    alone = Tracer(models[0]).trace({"x": x[1:2]}, ["x"], Target.value(), heads=True)
+    alone = tracers[0].trace({"x": x[1:2]}, ["x"], Target.value(), heads=True)
     torch.testing.assert_close(alone.heads["attention"][0], folded["attention"][1])
 
 

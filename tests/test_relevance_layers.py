@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from relevance_models import randomised, values
+from relevance_models import Attending, randomised, values
 from torch import Tensor, nn
 
 from xagent.relevance import Target, Trace, Tracer
@@ -154,16 +154,6 @@ def test_the_gates_of_a_recurrent_net_are_constants() -> None:
     n = x @ model.weight_ih[4:].T  # type: ignore[operator,union-attr,index]
     by_hand = (x * (((1 - z) * n.tanh() / n * torch.tensor([[1.0, 2.0]])) @ model.weight_ih[4:])).detach()  # type: ignore[index]
     torch.testing.assert_close(trace_of(model, x).relevance["x"], by_hand)
-
-
-class Attending(nn.Module):
-    def __init__(self, need_weights: bool) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
-        self.need_weights = need_weights
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.attention(x, x, x, need_weights=self.need_weights)[0]  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("rules", ["conserving", "fastest", "attnlrp", "blend:0.3"])
