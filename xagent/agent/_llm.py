@@ -10,6 +10,7 @@ from xagent.agent._state import Deps, Json, State
 from xagent.evidence import Finding, Ledger
 from xagent.narrative import Narrative
 from xagent.settings import Settings
+from xagent.tools import registry
 
 if TYPE_CHECKING:
     from xagent.agent.llm import Asker
@@ -22,6 +23,18 @@ def opened(settings: Settings) -> Asker | None:
     from xagent.agent.llm import open_llm
 
     return open_llm(settings)
+
+
+def planned(
+    deps: Deps, ledger: Ledger, findings: Sequence[Finding], asked: Sequence[str], earlier: Sequence[Json]
+) -> tuple[list[Json], list[Json]]:
+    """What the language model asks for besides the rules, and the records of how it was asked."""
+    if deps.llm is None:
+        return [], []
+    from xagent.agent._planner import proposals
+
+    asks = proposals(deps, ledger, findings, asked, earlier, registry())
+    return asks, deps.llm.take()
 
 
 def reworded(narratives: Mapping[str, Narrative], ledger: Ledger, findings: Sequence[Finding], deps: Deps) -> State:

@@ -10,7 +10,7 @@ from langgraph.types import Send
 
 from xagent.agent._ask import questions
 from xagent.agent._assess import assess_evidence
-from xagent.agent._llm import language_model_record, reworded
+from xagent.agent._llm import language_model_record, planned, reworded
 from xagent.agent._state import Deps, Json, State, ToolRequest
 from xagent.evidence import Artifact, Finding, Ledger
 from xagent.narrative import Narrative, Problem
@@ -64,15 +64,21 @@ def assess(state: State, runtime: Runtime[Deps]) -> State:
     ledger, findings = assess_evidence(deps, artifacts)
     added: State = {"claims": ledger.public(), "findings": [finding.public() for finding in findings]}
     if state["passes"] < MOST_PASSES:
+        installed, passed = registry(), state["passes"] + 1
         new = [q for q in questions(ledger, findings) if q.tool not in state["asked"]]
-        if new:
-            installed = registry()
-            passed = state["passes"] + 1
-            added["asks"] = [
-                {"tool": q.tool, "why": q.why, "pass": passed, "installed": q.tool in installed} for q in new
-            ]
-            added["asked"] = state["asked"] + [q.tool for q in new if q.tool in installed]
-            added["passes"] = passed
+        asks: list[Json] = [
+            {"tool": q.tool, "why": q.why, "pass": passed, "installed": q.tool in installed} for q in new
+        ]
+        wanted = [*state["asked"], *(q.tool for q in new if q.tool in installed)]
+        more, calls = planned(deps, ledger, findings, wanted, state["asks"])
+        asks += [ask | {"pass": passed} for ask in more]
+        wanted += [ask["tool"] for ask in more if ask["installed"]]
+        if asks:
+            added["asks"] = asks
+        if new or wanted != state["asked"]:
+            added |= {"asked": wanted, "passes": passed}
+        if calls:
+            added["calls"] = calls
     return added
 
 

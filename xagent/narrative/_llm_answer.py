@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xagent.evidence import Ledger
 from xagent.narrative._frame import fill
+from xagent.narrative._lexicon import lexicon
 from xagent.narrative._llm_brief import KINDS, LONGEST_PART, MOST_PARTS, Task, may_cite
 from xagent.narrative._model import Problem, Sentence
 from xagent.personas import Persona
 
 MAX_CHARACTERS = 400_000
 _MARKUP = set("⟦⟧⟪⟫⟨⟩{}|\ufffc\x1f")
-_OPENS, _CLOSES = "“(‘", "”).,;:!?’"
+_CLOSES = ").,;:!?"
 
 
 class Part(BaseModel):
@@ -39,10 +40,13 @@ class Wording(BaseModel):
     parts: list[Part] = Field(min_length=1, max_length=MOST_PARTS)
 
 
-def read_wordings(text: str, tasks: Sequence[Task]) -> tuple[dict[str, Wording], list[Problem]]:
+def read_wordings(
+    text: str, tasks: Sequence[Task], known: frozenset[str] = frozenset()
+) -> tuple[dict[str, Wording], list[Problem]]:
     """The wordings in an answer by sentence id, and what is wrong with the rest of it.
 
-    The outermost object is taken, whatever stands around it, such as a fence or a remark.
+    The outermost object is taken, whatever stands around it, such as a fence or a remark. known: sentences that the
+    first question asked for; those that need no second wording are passed over.
     """
     data, wrong = _outermost(text)
     if data is None:
@@ -56,6 +60,8 @@ def read_wordings(text: str, tasks: Sequence[Task]) -> tuple[dict[str, Wording],
     for item in items[: 4 * len(tasks) + 4]:
         name = item.get("id") if isinstance(item, dict) else None
         place = name if isinstance(name, str) and name in asked else ""
+        if not place and name in known:
+            continue
         try:
             wording = Wording.model_validate(item)
         except ValidationError as error:
@@ -64,7 +70,7 @@ def read_wordings(text: str, tasks: Sequence[Task]) -> tuple[dict[str, Wording],
             problems.append(_form(place, None, f"{at}: {first['msg']}.", "Follow the schema."))
             continue
         if not place:
-            problems.append(_form("", name[:80] if name else None, "No such sentence was asked for.", "Leave it out."))
+            problems.append(_form("", str(name)[:80], "No such sentence was asked for.", "Leave it out."))
         elif wording.id in found:
             problems.append(_form(place, None, "The sentence is given twice.", "Give it once."))
         else:
@@ -92,13 +98,14 @@ def compiled(wording: Wording, task: Task, ledger: Ledger, persona: Persona) -> 
     problems = list(_misfits(wording, task, ledger))
     if problems:
         return problems
+    quotes = lexicon(persona.language).format.quotes
     policies: dict[str, list[str]] = {}
     for token in task.sentence.tokens:
         policies.setdefault(token.claim, []).append(token.policy)
     source = ""
     for part in wording.parts:
-        piece = _source(part, policies, first=not source)
-        source = _joined(source, piece, part)
+        piece = _source(part, policies, quotes, first=not source)
+        source = _joined(source, piece, part, quotes)
     source = source if source.endswith((".", "?")) else f"{source}."
     made = fill(task.sentence.id, source, ledger, persona)
     if made is None:
@@ -156,7 +163,7 @@ def _said(parts: Sequence[Mapping[str, Any]], kind: str) -> set[tuple[str, ...]]
     }  # fmt: skip
 
 
-def _source(part: Part, policies: dict[str, list[str]], *, first: bool) -> str:
+def _source(part: Part, policies: dict[str, list[str]], quotes: str, *, first: bool) -> str:
     if part.kind == "claim":
         key = part.claims[0]
         waiting = policies.get(key)
@@ -166,22 +173,22 @@ def _source(part: Part, policies: dict[str, list[str]], *, first: bool) -> str:
         if policy in ("name", "opening"):
             policy = "opening" if first and key.endswith((".name", ".label")) else "name"
         return f"⟦{key}|{policy}⟧" if policy else f"⟦{key}⟧"
-    text = _quoted(" ".join(part.text.split()))
+    text = _quoted(" ".join(part.text.split()), quotes)
     if first:
         text = text[:1].upper() + text[1:]
     return text if part.kind == "words" else f"⟪{part.kind}|{','.join(part.claims)}|{text}⟫"
 
 
-def _quoted(text: str) -> str:
-    """Typewriter quotation marks as typographic ones, opening and closing by what stands before them."""
-    text = re.sub(r'(?<![^\s(])"', "“", text)
-    return text.replace('"', "”")
+def _quoted(text: str, quotes: str) -> str:
+    """Typewriter quotation marks as those of the language, opening and closing by what stands before them."""
+    text = re.sub(r'(?<![^\s(])"(?=\w|$)', quotes[0], text)
+    return text.replace('"', quotes[-1])
 
 
-def _joined(before: str, piece: str, part: Part) -> str:
+def _joined(before: str, piece: str, part: Part, quotes: str) -> str:
     if not before:
         return piece
-    tight = before[-1] in _OPENS or (part.kind == "words" and piece[0] in _CLOSES)
+    tight = before[-1] in (quotes[0], "(") or (part.kind == "words" and piece[0] in _CLOSES + quotes[-1])
     return before + piece if tight else f"{before} {piece}"
 
 

@@ -23,6 +23,8 @@ from xagent.narrative._model import Narrative, Problem, Sentence
 from xagent.narrative._verify import verify
 from xagent.personas import Persona
 
+__all__ = ["MOST_REPAIRS", "Unanswered", "Worded", "prompt", "word"]
+
 Json = dict[str, Any]
 Ask = Callable[[list[Json], Json], str]
 """Messages and the JSON Schema of the answer, to the text of the answer; raises `Unanswered`."""
@@ -91,6 +93,8 @@ class _Job:
         self._findings, self._ask, self._describe = findings, ask, describe
         self._accepted: dict[str, Sentence] = {}
         self._left: set[str] = set()
+        self._known: frozenset[str] = frozenset()
+        self._before = {_fault(p) for p in verify(narrative, ledger, persona, findings)}
         self.trail: list[Json] = []
 
     def batch(self, tasks: Sequence[Task]) -> None:
@@ -100,7 +104,7 @@ class _Job:
             {"role": "system", "content": prompt("narrator")},
             {"role": "user", "content": question},
         ]
-        waiting = list(tasks)
+        waiting, self._known = list(tasks), frozenset(task.sentence.id for task in tasks)
         for attempt in range(1 + MOST_REPAIRS):
             round_: Json = {"round": attempt, "asked": [task.sentence.id for task in waiting]}
             self.trail.append(round_)
@@ -124,7 +128,7 @@ class _Job:
 
     def _judge(self, text: str, tasks: Sequence[Task], round_: Json) -> tuple[list[Task], list[Problem]]:
         """Take over what holds. Returns the tasks to ask for again, and every problem found."""
-        wordings, problems = read_wordings(text, tasks)
+        wordings, problems = read_wordings(text, tasks, self._known)
         malformed = bool(problems)
         made: dict[str, Sentence] = {}
         refused: set[str] = {problem.sentence for problem in problems}
@@ -152,16 +156,10 @@ class _Job:
     def _verified(self, made: dict[str, Sentence]) -> tuple[dict[str, Sentence], list[Problem]]:
         """Those of the new sentences with which the whole narrative still holds, and the problems of the others."""
         held, found = dict(made), []
-        before = {
-            (p.kind, p.sentence, p.token) for p in verify(self._template, self._ledger, self._persona, self._findings)
-        }
         while held:
             candidate = with_sentences(self._template, self._accepted | held)
-            problems = [
-                p
-                for p in verify(candidate, self._ledger, self._persona, self._findings)
-                if (p.kind, p.sentence, p.token) not in before
-            ]
+            every = verify(candidate, self._ledger, self._persona, self._findings)
+            problems = [problem for problem in every if _fault(problem) not in self._before]
             if not problems:
                 break
             found += problems
@@ -187,6 +185,10 @@ def with_sentences(narrative: Narrative, sentences: dict[str, Sentence]) -> Narr
         for section in narrative.sections
     )
     return narrative.model_copy(update={"sections": sections})
+
+
+def _fault(problem: Problem) -> tuple[str, str, str | None]:
+    return problem.kind, problem.sentence, problem.token
 
 
 def _shown(problem: Problem) -> Json:

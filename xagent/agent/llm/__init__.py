@@ -1,7 +1,7 @@
 """A language model behind an OpenAI-compatible server: asked within bounds, recorded, never trusted.
 
-In: settings `[llm]`, messages, a schema or tools. Out: an `Answer`, or `NoAnswer` that says why there is none; a record of
-every call. What the model may see is decided here as well.
+In: settings `[llm]`, messages, a schema or tools. Out: an `Answer`, or `NoAnswer` that says why there is none; the
+record of every call. What the model may see is decided here as well.
 """
 
 from xagent.agent.llm._client import Client

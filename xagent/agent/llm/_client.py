@@ -72,13 +72,16 @@ class Client:
     def _answer(self, call: Call, messages: list[Json], schema: Json | None, tools: list[Json]) -> Answer:
         if self._silent >= MOST_SILENT:
             raise NoAnswer("The server gave no answer to earlier questions and was not asked again.")
-        retries, wait = 0, FIRST_WAIT
+        retries, wait = 0, min(FIRST_WAIT, self._settings.timeout)
         while True:
             step: Step | None = self._profile.ladder[self._rung] if schema is not None else None
             try:
                 return self._once(call, self._body(messages, schema, step, tools), step)
             except Unreachable as error:
                 why, hint = str(error), None
+                if not error.again:
+                    self._silent += 1
+                    raise NoAnswer(why) from None
             except Refused as error:
                 why, hint = str(error), error.retry_after
                 if step is not None and self._rung + 1 < len(self._profile.ladder) and error.status in STEP_DOWN:
@@ -111,7 +114,8 @@ class Client:
         worker = threading.Thread(target=work, name="xagent-llm", daemon=True)
         worker.start()
         worker.join(limit)
-        outcome = found[0] if found else Unreachable(f"The server did not answer within {limit:.3g} seconds.")
+        late = f"The server did not answer within {limit:.3g} seconds."
+        outcome = found[0] if found else Unreachable(late, again=False)
         record: Json = {"step": step, "seconds": round(time.monotonic() - began, 3)}
         call.attempts.append(record)
         if isinstance(outcome, Answer):

@@ -16,7 +16,11 @@ MOST_SAID = 200
 
 
 class Unreachable(Exception):  # noqa: N818 - outcomes of a request
-    """No usable answer came back."""
+    """No usable answer came back. again: whether it is worth another try; where a time was used up it is not."""
+
+    def __init__(self, message: str, *, again: bool = True) -> None:
+        super().__init__(message)
+        self.again = again
 
 
 class Refused(Exception):  # noqa: N818
@@ -63,7 +67,7 @@ class Transport:
             wait = error.response.headers.get("retry-after")
             raise Refused(error.status_code, _plain(error.message), _seconds(wait)) from None
         except openai.APITimeoutError:
-            raise Unreachable(f"The server did not answer within {timeout:.3g} seconds.") from None
+            raise Unreachable(f"The server did not answer within {timeout:.3g} seconds.", again=False) from None
         except openai.APIError as error:
             raise Unreachable(f"The server cannot be reached ({_plain(str(error))}).") from None
         return read_answer(raw)

@@ -1,0 +1,134 @@
+"""A language model as planner: it may ask for further tools of the registry, within bounds, and decides nothing else.
+
+What readers and the case require has run before it is asked, and the rules of `_ask` go first. Each question offers the
+tools that have not run; every ask, taken or refused, stands in the run record with the reason given for it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from xagent.agent._state import Deps, Json
+from xagent.agent.llm import Answer, Asker, NoAnswer, ToolCall, described
+from xagent.evidence import Finding, Ledger
+from xagent.narrative.llm import prompt
+from xagent.tools import Tool
+
+PURPOSE = "planning"
+MOST_TOOLS = 2
+"""Tools that one answer may add."""
+MOST_NAMED = 8
+"""Asks of one answer that are recorded; what comes after them is counted."""
+LONGEST_WHY = 200
+_FACTS = re.compile(
+    r".*\.(state|level|weakest|verdict|hash_state|near_threshold|adverse|flips)"
+    r"|relevance\.driver\.[1-6]\.(effect|share|rank)|relevance\.(for|against)\.share|exposure\.[a-z]+\.share"
+)
+
+
+def proposals(
+    deps: Deps,
+    ledger: Ledger,
+    findings: Sequence[Finding],
+    asked: Sequence[str],
+    earlier: Iterable[Json],
+    installed: Mapping[str, Tool[Any]],
+) -> list[Json]:
+    """What the language model asks for, as entries of the run record; those with `refused` are not to be run.
+
+    asked: tools that have run or are about to. earlier: entries of former rounds. Empty when there is nothing to offer,
+    nothing may be told, or no answer came.
+    """
+    llm = deps.llm
+    offered = {
+        name: tool
+        for name, tool in installed.items()
+        if name not in asked and all(need in asked for need in tool.needs) and re.fullmatch(r"[\w-]{1,64}", name)
+    }
+    if llm is None or not llm.can_call_tools or not offered or not all(p.redaction.wording for p in deps.personas):
+        return []
+    before = [entry for entry in earlier if entry.get("by") == PURPOSE]
+    messages = [
+        {"role": "system", "content": prompt("planner")},
+        {"role": "user", "content": json.dumps(_known(deps, ledger, findings, asked, before), ensure_ascii=False)},
+    ]
+    answer = _answer(llm, messages, [_offer(name, tool) for name, tool in offered.items()])
+    return [] if answer is None else list(_judged(answer.tool_calls, offered, asked))
+
+
+def _answer(llm: Asker, messages: list[Json], tools: list[Json]) -> Answer | None:
+    try:
+        return llm.ask(PURPOSE, messages, tools=tools)
+    except NoAnswer:  # the reason stands in the record of the call
+        return None
+
+
+def _known(deps: Deps, ledger: Ledger, findings: Sequence[Finding], asked: Sequence[str], before: list[Json]) -> Json:
+    """The data of the question: facts that every reader may see and every reader's redaction gives away."""
+    seen = Ledger(
+        claim
+        for key, claim in ledger.items()
+        if all(key in view and p.given_to_llm(key) != "nothing" for p, view in _views(deps, ledger))
+    )
+    wanted = [key for key in seen if _FACTS.fullmatch(key)]
+    return {
+        "kind": deps.case.input.kind,
+        "readers": [persona.title for persona in deps.personas],
+        "tools_run": list(asked),
+        "earlier_asks": [{key: entry[key] for key in ("tool", "refused") if key in entry} for entry in before],
+        "findings": [{"kind": f.kind, "severity": f.severity} for f in findings],
+        "facts": described(wanted, seen, deps.personas[0], values=False),
+    }
+
+
+def _views(deps: Deps, ledger: Ledger) -> list[tuple[Any, Ledger]]:
+    return [(persona, ledger.visible_to(persona.name)) for persona in deps.personas]
+
+
+def _offer(name: str, tool: Tool[Any]) -> Json:
+    about = " ".join((type(tool).__doc__ or name).split())[:400]
+    why = {"type": "string", "maxLength": LONGEST_WHY, "description": "Which fact makes you ask, in one sentence."}
+    schema = {"type": "object", "properties": {"why": why}, "required": ["why"], "additionalProperties": False}
+    return {"type": "function", "function": {"name": name, "description": about, "parameters": schema}}
+
+
+def _judged(calls: Sequence[ToolCall], offered: Mapping[str, Tool[Any]], asked: Sequence[str]) -> Iterable[Json]:
+    taken: list[str] = []
+    for call in calls[:MOST_NAMED]:
+        name, why, fault = call.name, "", None
+        if name not in offered:
+            fault = "it has run or was asked for already" if name in asked else "no such tool was offered"
+        else:
+            why, fault = _reason(call.arguments)
+        if fault is None and name in taken:
+            fault = "it has run or was asked for already"
+        if fault is None and len(taken) >= MOST_TOOLS:
+            fault = f"more than {MOST_TOOLS} tools were asked for at once"
+        entry: Json = {"tool": _plain(name, 64), "why": why, "by": PURPOSE}
+        if fault is None:
+            taken.append(name)
+            yield entry | {"installed": True}
+        else:
+            yield entry | {"installed": False, "refused": fault}
+    if len(calls) > MOST_NAMED:
+        refused = f"{len(calls) - MOST_NAMED} more asks in the same answer"
+        yield {"tool": "", "why": "", "by": PURPOSE, "installed": False, "refused": refused}
+
+
+def _reason(arguments: str) -> tuple[str, str | None]:
+    """The reason given, and what is wrong with the arguments."""
+    try:
+        data = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        return "", "its arguments are not JSON"
+    if not isinstance(data, dict) or set(data) - {"why"} or not isinstance(data.get("why", ""), str):
+        return "", "its arguments are not those that were offered"
+    return _plain(data.get("why", ""), LONGEST_WHY), None
+
+
+def _plain(text: str, limit: int) -> str:
+    """One line without control characters: what a model writes goes into the record as quoted words."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:limit]
