@@ -124,7 +124,8 @@ def test_an_explanation_that_failed_its_tests_gives_no_reasons(persona: Any) -> 
     narrative = compose(ledger, findings, persona)
     assert verify(narrative, ledger, persona, findings) == []
     assert not any(a.kind == "direction" for s in narrative.sentences() for a in s.assertions)
-    assert "Hand this case to a person" in _text(narrative)
+    handed = "Hand this case to a person", "You can ask that a person decides your case and gives you the reasons"
+    assert any(words in _text(narrative) for words in handed)
     assert "drivers" not in {figure.id for figure in narrative.figures}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from xagent.agent._confidence import about_the_confidence
 from xagent.agent._state import Deps, Json
@@ -23,6 +23,7 @@ def assess_evidence(deps: Deps, artifacts: dict[str, Json]) -> tuple[Ledger, lis
         artifact = ctx.found[name]
         claims.extend(claims_of(artifact, ctx))
         claims.extend(_tool_claims(artifact))
+    claims.extend(_check_counts(ctx.found.values()))
     claims.extend(_exposures(Ledger(claims), ctx.found.get("relevance")))
     ledger = Ledger(claims)
     findings = sorted(_findings(ledger), key=lambda f: _SEVERITY[f.severity])
@@ -37,6 +38,15 @@ def _tool_claims(artifact: Artifact) -> Iterator[Claim]:
             yield Claim(
                 id=f"tool.{artifact.tool}.{part}", kind="text", subject="process", value=value, artifact="assess"
             )
+
+
+def _check_counts(artifacts: Iterable[Artifact]) -> Iterator[Claim]:
+    """How many tools gave a result, failed, or do not apply."""
+    found = [artifact.status for artifact in artifacts]
+    for part, status in (("ok", "ok"), ("failed", "failed"), ("inapplicable", "not_applicable")):
+        yield Claim(
+            id=f"checks.{part}.count", kind="count", subject="process", value=found.count(status), artifact="assess"
+        )
 
 
 _FLAGS: dict[str, tuple[str, str, str]] = {

@@ -11,7 +11,7 @@ from xagent.narrative import _words
 from xagent.narrative._frame import fill, sign_of
 from xagent.narrative._model import Figure, FindingText, Narrative, Section, Sentence
 from xagent.narrative._words import Entry
-from xagent.personas import Persona
+from xagent.personas import Persona, visible_claims
 
 _SEVERITIES = ("stop", "warning", "notice")
 
@@ -22,7 +22,7 @@ def compose(ledger: Ledger, findings: Sequence[Finding], persona: Persona) -> Na
     Warnings come first. Sentences whose claims the ledger lacks are left out, and what is missing is said. When the
     explanation failed its tests (`trust.level` is `do not rely`) no input is given as a reason.
     """
-    seen = ledger.visible_to(persona.name)
+    seen = visible_claims(ledger, persona)
     texts = [_finding(finding, seen, persona) for finding in _by_severity(findings)]
     warnings = tuple(text for text in texts if text.severity != "notice")
     told = {(a.word, a.claims) for w in warnings for a in w.sentence.assertions[:1]}
@@ -32,7 +32,7 @@ def compose(ledger: Ledger, findings: Sequence[Finding], persona: Persona) -> Na
             sentence
             for block in plan.blocks
             for sentence in _block(block, seen, persona)
-            if not (persona.voice == "plain" and block != "drivers" and _is_told(sentence, told))
+            if not (persona.plain and block != "drivers" and _is_told(sentence, told))
         ]
         if sentences:
             sections.append(Section(id=plan.id, title=plan.title, sentences=tuple(sentences)))
@@ -88,14 +88,14 @@ def _is_told(sentence: Sentence, told: set[tuple[str, tuple[str, ...]]]) -> bool
 
 
 def _block(block: str, ledger: Ledger, persona: Persona) -> Iterator[Sentence]:
-    entries = list(_words.blocks().get(block, ()))
+    entries = list(_words.blocks(persona.language).get(block, ()))
     weakest = ledger.get("trust.weakest")
     if block == "trust" and weakest is not None:
         entries.sort(key=lambda entry: entry.key is not None and entry.key != weakest.value)
     yield from _entries(block, entries, ledger, persona)
     if block == "drivers" and "reliable" in flags(ledger):
         for driver in (name for side in drivers(ledger, persona) for name in side):
-            yield from _entries(driver, _words.blocks()["driver"], ledger, persona, {"d": driver})
+            yield from _entries(driver, _words.blocks(persona.language)["driver"], ledger, persona, {"d": driver})
 
 
 def _entries(
@@ -107,8 +107,8 @@ def _entries(
 ) -> Iterator[Sentence]:
     done: set[str] = set()
     for entry in entries:
-        wording = entry.wording(persona.voice)
-        if entry.group in done or not all(_holds(condition, ledger) for condition in entry.when):
+        wording = entry.wording(persona.voices)
+        if entry.group in done or not all(_holds(condition, ledger, persona) for condition in entry.when):
             continue
         if not wording:  # this voice leaves it out, and with it what would stand in its place
             done |= {entry.group} if entry.group else set()
@@ -135,11 +135,13 @@ def _for_each(entry: Entry, wording: str, ledger: Ledger, persona: Persona) -> I
             yield sentence
 
 
-def _holds(condition: str, ledger: Ledger) -> bool:
+def _holds(condition: str, ledger: Ledger, persona: Persona) -> bool:
+    if condition.startswith("@chart:"):
+        return condition.removeprefix("@chart:") in persona.charts
     if condition.startswith("@"):
         return condition[1:] in flags(ledger)
-    if condition.startswith("!"):
-        return condition[1:] not in ledger
+    if condition.startswith("!"):  # what is kept from this reader is not missing
+        return condition[1:] not in ledger and not persona.withholds(condition[1:])
     match = re.fullmatch(r"([^=<>!]+)(?:(!=|=|<|>)(.*))?", condition)
     assert match, condition
     claim = ledger.get(match[1])
@@ -163,15 +165,15 @@ def _by_severity(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _finding(finding: Finding, ledger: Ledger, persona: Persona) -> FindingText:
-    known = _words.findings()
+    known = _words.findings(persona.language)
     kind = finding.id if finding.id in known else finding.kind
     ident = f"finding.{finding.id}"
     named = ledger.get(finding.claims.get("name", ""))
     names = {**finding.claims, "s": slug(named.feature) if named and named.feature else "absent"}
     names["t"] = finding.claims.get("tool", "tool.absent.").split(".")[1]
     for entry in (*known.get(kind, ()), *known["other"]):
-        if all(_holds(condition.replace("{s}", names["s"]), ledger) for condition in entry.when):
-            sentence = fill(ident, entry.wording(persona.voice), ledger, persona, names)
+        if all(_holds(condition.replace("{s}", names["s"]), ledger, persona) for condition in entry.when):
+            sentence = fill(ident, entry.wording(persona.voices), ledger, persona, names)
             if sentence is not None:
                 return FindingText(finding=finding.id, severity=finding.severity, sentence=sentence)
     raise AssertionError("the last frame needs no claim")
@@ -179,5 +181,5 @@ def _finding(finding: Finding, ledger: Ledger, persona: Persona) -> FindingText:
 
 def _figures(ledger: Ledger, persona: Persona) -> Iterator[Figure]:
     for chart in persona.charts:
-        for sentence in _entries(f"figure.{chart}", _words.figures()[chart], ledger, persona):
+        for sentence in _entries(f"figure.{chart}", _words.figures(persona.language)[chart], ledger, persona):
             yield Figure(id=chart, alt=sentence.model_copy(update={"id": f"figure.{chart}"}))

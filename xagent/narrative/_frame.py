@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from xagent.evidence import Claim
 from xagent.narrative._model import Assertion, AssertionKind, Sentence, Token
-from xagent.narrative._render import default_policy, figure_policy, render_value
-from xagent.narrative._words import words
+from xagent.narrative._render import default_policy, figure_policy, own_policy, render_value
+from xagent.narrative._words import Words, words
 from xagent.personas import Persona
 
 _PART = re.compile(
@@ -31,9 +31,10 @@ class _Spot:
     claim: Claim | None = None
     policy: str = ""
     assertion: Assertion | None = None
+    language: str = "en"
 
     def text(self) -> str:
-        return render_value(self.claim, self.policy) if self.claim else self.words
+        return render_value(self.claim, self.policy, self.language) if self.claim else self.words
 
     def frame(self) -> str:
         return f"⟦{self.claim.id}|{self.policy}⟧" if self.claim else self.words
@@ -71,9 +72,11 @@ def _spots(source: str, ledger: Mapping[str, Claim], persona: Persona) -> list[_
         end = part.end()
         if part["claim"]:
             claim = ledger.get(part["claim"])
-            if claim is None:
+            if claim is None or persona.unprinted(claim.id):
                 return None
-            spots.append(_Spot(claim=claim, policy=_policy(part["policy"], claim, persona)))
+            claim = persona.called(claim)
+            policy = _policy(part["policy"], claim, persona)
+            spots.append(_Spot(claim=claim, policy=policy, language=persona.language))
         else:
             assertion = _assertion(part, ledger, persona)
             if assertion is None:
@@ -84,12 +87,15 @@ def _spots(source: str, ledger: Mapping[str, Claim], persona: Persona) -> list[_
 
 
 def _policy(wish: str | None, claim: Claim, persona: Persona) -> str:
+    own = own_policy(claim, persona)
+    if own is not None:
+        return own
     number = isinstance(claim.value, int | float) and not isinstance(claim.value, bool)
     if wish == "figure":
         if not number or claim.scale in ("share", "seconds") or claim.kind == "share":
             return default_policy(claim, persona)
         return figure_policy(claim, persona)
-    if wish in ("alias", "text", "name", "opening"):
+    if wish in ("alias", "text", "name", "opening", "term"):
         return wish
     if wish in ("date", "time"):
         return wish if claim.kind == "time" else "name"
@@ -107,21 +113,23 @@ def _assertion(part: re.Match[str], ledger: Mapping[str, Claim], persona: Person
             return None
         if part["word"].startswith("@"):
             pick = _direction if kind == "direction" else _comparison
-            word = pick(ledger[ids[0]], ledger, persona.voice if part["word"] == "@" else "plain")
+            own = words(persona.language)
+            word = pick(ledger[ids[0]], ledger, persona.voices if part["word"] == "@" else ("plain",), own)
     return None if word is None else Assertion(kind=kind, claims=ids, word=_in_words_of(persona, word))
 
 
-def _direction(claim: Claim, ledger: Mapping[str, Claim], voice: str) -> str | None:
+def _direction(claim: Claim, ledger: Mapping[str, Claim], voices: Sequence[str], own: Words) -> str | None:
     sign = sign_of(claim)
     regression = "decision.label" not in ledger and "answer.text" not in ledger
-    by_voice = words().direction["value" if regression else voice]
+    known = own.direction
+    by_voice = known["value"] if regression else next(known[voice] for voice in voices if voice in known)
     return by_voice["for"] if sign > 0 else by_voice["against"] if sign < 0 else None
 
 
-def _comparison(claim: Claim, ledger: Mapping[str, Claim], voice: str) -> str | None:
+def _comparison(claim: Claim, ledger: Mapping[str, Claim], voices: Sequence[str], own: Words) -> str | None:
     if isinstance(claim.value, str):
-        return words().comparison.get(claim.value)
-    return words().comparison[("equal", "above", "below")[sign_of(claim)]]
+        return own.comparison.get(claim.value)
+    return own.comparison[("equal", "above", "below")[sign_of(claim)]]
 
 
 def sign_of(claim: Claim) -> int:
@@ -165,7 +173,7 @@ def _same_kind(a: _Spot, b: _Spot) -> bool:
 
 def _finer(spot: _Spot) -> _Spot:
     match = re.fullmatch(r"(\w+)\((\d+)\)", spot.policy)
-    return _Spot(claim=spot.claim, policy=f"{match[1]}({int(match[2]) + 1})") if match else spot
+    return replace(spot, policy=f"{match[1]}({int(match[2]) + 1})") if match else spot
 
 
 def _in_words_of(persona: Persona, text: str) -> str:

@@ -1,16 +1,17 @@
-"""How a claim is printed. The verifier has its own reading of every policy and does not use this file.
+"""How a claim is printed in a language. The verifier has its own reading of every policy and does not use this file.
 
 Policies
-    exact       every digit of the number, thousands separated by commas, then the unit
+    exact       every digit of the number, thousands separated, then the unit
     round(n)    n decimals, half-even, then the unit
     signed(n)   round(n) with its sign written out; an effect shows its sign under every policy but size
     size(n)     round(n) without its sign, which a word in the sentence must carry
     sci(n)      n decimals and a power of ten
-    percent(n)  times one hundred, n decimals, %
+    percent(n)  times one hundred, n decimals, the sign of percent
     points(n)   times one hundred, n decimals, without sign, "percentage points"
     name, text  words from the case, neutralised; at most 60 or 300 characters
     quoted      `name` in quotation marks
-    alias, band words from the tables in words.en.toml
+    alias, band words from the tables in words.<language>.toml
+    term        the program's own words in the language of the reader; as `text` where the tables have none
     date, time  of an ISO 8601 time: `20 November 2026`, and with ` at 14:05 UTC`
     duration    seconds as at most two units
 """
@@ -24,63 +25,72 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from xagent.errors import XagentError
 from xagent.evidence import Claim
+from xagent.narrative._locale import Printing, printing
 from xagent.narrative._words import words
 from xagent.personas import Persona
 
 NAME_LIMIT = 60
 TEXT_LIMIT = 300
 MINUS = "\u2212"
-_MONTHS = "January February March April May June July August September October November December"
 _VALUES = (".value", ".typical")
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))
 
 
-def render_value(claim: Claim, policy: str) -> str:
+def render_value(claim: Claim, policy: str, language: str = "en") -> str:
     """The text of a claim under a policy. Raises XagentError for a policy that is unknown or does not fit the claim."""
+    signs = printing(language)
     match = re.fullmatch(r"([a-z]+)(?:\((\d{1,2})\))?", policy)
     name, digits = (match[1], int(match[2]) if match[2] else None) if match else (policy, None)
     if name in ("name", "text") and digits is None:
-        return _words(claim.value, NAME_LIMIT if name == "name" else TEXT_LIMIT)
+        return _words(claim.value, NAME_LIMIT if name == "name" else TEXT_LIMIT, signs)
+    if name == "term" and digits is None:
+        return _term(claim, language) or _words(claim.value, TEXT_LIMIT, signs)
     if name == "opening" and digits is None:
-        text = _words(claim.value, NAME_LIMIT)
+        text = _words(claim.value, NAME_LIMIT, signs)
         return text[:1].upper() + text[1:]
     if name == "quoted" and digits is None:
-        return f"“{_words(claim.value, NAME_LIMIT)}”"
+        return signs.quotes.format(_words(claim.value, NAME_LIMIT, signs))
     if name == "alias" and digits is None:
-        return words().alias.get(str(claim.value)) or _words(claim.value, NAME_LIMIT)
+        return words(language).alias.get(str(claim.value)) or _words(claim.value, NAME_LIMIT, signs)
     if name in ("date", "time") and digits is None:
-        return _date(claim, with_time=name == "time")
+        return _date(claim, signs, with_time=name == "time")
     if isinstance(claim.value, bool) or not isinstance(claim.value, int | float):
         raise XagentError(f"{claim.id}: the policy {policy!r} needs a number.", "Use the policy `name` for words.")
     number = Decimal(repr(claim.value))
     if name == "duration" and digits is None:
-        return _duration(number)
+        return _duration(number, signs)
     if name == "band" and digits is None:
-        return words().band(float(number))
+        return words(language).band(float(number))
     if name == "exact" and digits is None:
-        return _with_unit(_plus(number, claim) + _plain(number), claim.unit)
+        return _with_unit(_plus(number, claim) + signs.number(_plain(number)), claim.unit)
     if digits is None:
         raise XagentError(f"{claim.id}: there is no policy {policy!r}.", "See xagent.narrative.render_value.")
-    return _rounded(number, name, digits, claim)
+    return _rounded(number, name, digits, claim, signs)
 
 
 def format_claim(claim: Claim, policy: str | None, persona: Persona) -> str:
     """The text of a claim for a table cell; without a policy, signs are written and not left to words."""
+    claim = persona.called(claim)
     if policy is None:
         policy = default_policy(claim, persona)
         if policy.startswith("size"):
             policy = policy.replace("size", "signed")
         if policy.startswith("points"):
             sign = "+" if _number(claim) > 0 else MINUS if _number(claim) < 0 else ""
-            return sign + render_value(claim, policy)
-    return render_value(claim, policy)
+            return sign + render_value(claim, policy, persona.language)
+    return render_value(claim, policy, persona.language)
 
 
 def default_policy(claim: Claim, persona: Persona) -> str:
     """How this persona sees a claim when a frame does not say: never so coarse that something looks like nothing."""
+    own = own_policy(claim, persona)
+    if own is not None:
+        return own
     value = claim.value
     if claim.kind == "time":
         return "date"
+    if isinstance(value, str) and words(persona.language).term(claim.id, value):
+        return "term"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "quoted" if claim.kind == "category" and claim.feature and claim.id.endswith(_VALUES) else "name"
     if claim.scale == "seconds":
@@ -95,6 +105,24 @@ def default_policy(claim: Claim, persona: Persona) -> str:
     if claim.kind == "compare":
         return policy.replace("round", "size") if policy.startswith("round") else "size(0)"
     return policy
+
+
+def own_policy(claim: Claim, persona: Persona) -> str | None:
+    """The policy that the persona sets for this claim, None when it sets none or one that does not fit its kind."""
+    policy = persona.policy_of(claim.id)
+    name = policy.partition("(")[0] if policy else ""
+    number = isinstance(claim.value, int | float) and not isinstance(claim.value, bool)
+    share = claim.kind == "share" or claim.scale == "share"
+    fits = {
+        "date": claim.kind == "time",
+        "time": claim.kind == "time",
+        "band": number and share,
+        "percent": number and (share or claim.scale == "probability"),
+        "points": number and claim.scale in ("points", "probability"),
+        "duration": number and claim.scale == "seconds",
+        "": False,
+    }
+    return policy if fits.get(name, number and not share and claim.scale in ("raw", "logit", "none")) else None
 
 
 def figure_policy(claim: Claim, persona: Persona) -> str:
@@ -135,13 +163,28 @@ def neutral(value: str) -> str:
     return " ".join("".join(kept).split())
 
 
-def _words(value: bool | float | str | None, limit: int) -> str:
+def _term(claim: Claim, language: str) -> str | None:
+    """The program's own words in a language; figures within them are set with its signs."""
+    if not isinstance(claim.value, str):
+        return None
+    found = words(language).term(claim.id, neutral(claim.value))
+    if found is None:
+        return None
+    wording, parts = found
+    signs = printing(language)
+    for part in parts:
+        figure = re.fullmatch(r"\d{1,3}(,\d{3})*(\.\d+)?|\d+(\.\d+)?", part, re.ASCII)
+        wording = wording.replace("{}", signs.number(part) if figure else part, 1)
+    return wording
+
+
+def _words(value: bool | float | str | None, limit: int, signs: Printing) -> str:
     if value is None:
-        return "not recorded"
+        return signs.unrecorded
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return signs.yes if value else signs.no
     if not isinstance(value, str):
-        return _plain(Decimal(repr(value)))
+        return signs.number(_plain(Decimal(repr(value))))
     text = neutral(value)
     if limit == TEXT_LIMIT:
         text = text.rstrip(" .")
@@ -151,27 +194,30 @@ def _words(value: bool | float | str | None, limit: int) -> str:
             end -= 1
         text = text[:end].rstrip() + "…"
     if not text:
-        return "(empty)"
+        return signs.empty
     if any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in text):
         return f"\u2068{text}\u2069"
     return text
 
 
-def _rounded(number: Decimal, name: str, digits: int, claim: Claim) -> str:
+def _rounded(number: Decimal, name: str, digits: int, claim: Claim, signs: Printing) -> str:
+    def fixed(size: Decimal) -> str:
+        return signs.number(_fixed(size, digits))
+
     if name == "round":
-        return _with_unit(_plus(number, claim) + _fixed(number, digits), claim.unit)
+        return _with_unit(_plus(number, claim) + fixed(number), claim.unit)
     if name == "signed":
-        return _with_unit(("+" if number > 0 else "") + _fixed(number, digits), claim.unit)
+        return _with_unit(("+" if number > 0 else "") + fixed(number), claim.unit)
     if name == "size":
-        return _with_unit(_fixed(abs(number), digits), claim.unit)
+        return _with_unit(fixed(abs(number)), claim.unit)
     if name == "percent":
-        return f"{_fixed(number * 100, digits)}%"
+        return signs.percent.format(fixed(number * 100))
     if name == "points":
-        text = _fixed(abs(number) * 100, digits)
-        return f"{text} percentage point{'' if text == '1' else 's'}"
+        text = fixed(abs(number) * 100)
+        return signs.points[text != "1"].format(text)
     if name == "sci":
         mantissa, exponent = f"{number:.{digits}e}".split("e")
-        mantissa = _plus(number, claim) + mantissa
+        mantissa = _plus(number, claim) + signs.number(mantissa)
         return _with_unit(f"{mantissa}e{int(exponent)}".replace("-", MINUS), claim.unit)
     raise XagentError(f"{claim.id}: there is no policy {name!r}.", "See xagent.narrative.render_value.")
 
@@ -206,37 +252,33 @@ def _with_unit(text: str, unit: str | None) -> str:
     return f"{text}{unit}" if unit.startswith(("%", "°")) else f"{text} {unit}"
 
 
-def _date(claim: Claim, *, with_time: bool) -> str:
+def _date(claim: Claim, signs: Printing, *, with_time: bool) -> str:
     try:
         moment = datetime.fromisoformat(str(claim.value))
     except ValueError:
         raise XagentError(f"{claim.id}: {claim.value!r} is not an ISO 8601 time.", "Use the policy `name`.") from None
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC)
-    day = f"{moment.day} {_MONTHS.split()[moment.month - 1]} {moment.year}"
-    return f"{day} at {moment:%H:%M} UTC" if with_time else day
+    day = signs.day(moment)
+    return signs.time.format(date=day, hour=f"{moment:%H:%M}") if with_time else day
 
 
-def _duration(seconds: Decimal) -> str:
+def _duration(seconds: Decimal, signs: Printing) -> str:
     if seconds < 0:
-        return MINUS + _duration(-seconds)
+        return MINUS + _duration(-seconds, signs)
     if seconds < 60:
         digits = 0 if seconds == int(seconds) else 1 if seconds >= 1 else 3
         text = _fixed(seconds, digits)
         if Decimal(text) != 60:
-            return _count(text, "second")
+            return signs.count(text, "second")
         seconds = Decimal(60)
     for (big, size), (small, part) in zip(_UNITS, (*_UNITS[1:], ("second", 1)), strict=True):
         parts = int((seconds / part).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
         if parts * part >= size:
             whole, rest = divmod(parts * part, size)
-            text = _count(f"{whole:,}", big)
-            return f"{text} {_count(str(rest // part), small)}" if rest else text
-    return _count(str(int(seconds)), "second")
-
-
-def _count(number: str, unit: str) -> str:
-    return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
+            text = signs.count(f"{whole:,}", big)
+            return f"{text} {signs.count(str(rest // part), small)}" if rest else text
+    return signs.count(str(int(seconds)), "second")
 
 
 def _number(claim: Claim) -> float:

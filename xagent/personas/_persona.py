@@ -25,6 +25,7 @@ Block = Literal[
     "budget",
     "variation",
     "versions",
+    "validation",
     "gaps",
     "limits",
     "procedure",

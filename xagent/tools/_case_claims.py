@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xagent.case import Case, FeatureCard, GenerationInput, SystemCard, TabularInput
 from xagent.case._case import Scalar
 from xagent.evidence import Claim, slug
+from xagent.tools._card_claims import card_claims
 
 if TYPE_CHECKING:
     from xagent.subject import Player
@@ -33,6 +34,7 @@ def case_claims(case: Case, card: SystemCard, encoded_players: Iterable[Player] 
     if isinstance(case.input, GenerationInput):
         yield _fact("answer.text", "text", case.input.answer, "case", "/input/answer", case.subject)
     yield from _decision(case, card)
+    yield from card_claims(card)
 
 
 def value_facts(value: Scalar, card: FeatureCard) -> dict[str, Any]:
