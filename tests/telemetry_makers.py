@@ -108,8 +108,135 @@ def protobuf_garbled(path: Path) -> None:
     path.write_text(json.dumps({"resourceSpans": groups}))
 
 
+def mlflow(path: Path) -> None:
+    """A trace as `mlflow.get_trace(...).to_json()` gives it, taken where the exporter would send it to a server."""
+    import os
+
+    os.environ.update(MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_ENABLE_ASYNC_TRACE_LOGGING="false")
+    import mlflow as library
+    from mlflow.entities import AssessmentSource, Feedback
+    from mlflow.entities.trace_location import MlflowExperimentLocation
+    from mlflow.tracing.export.mlflow_v3 import MlflowV3SpanExporter
+    from mlflow.tracing.trace_manager import InMemoryTraceManager
+
+    taken: list[Any] = []
+
+    def export(self: Any, spans: Any) -> None:
+        taken.extend(
+            InMemoryTraceManager.get_instance().pop_trace(s.context.trace_id).trace for s in spans if s.parent is None
+        )
+
+    MlflowV3SpanExporter.export = export
+    library.tracing.set_destination(MlflowExperimentLocation(experiment_id="0"))
+    with library.start_span("answer", span_type="CHAIN") as root:
+        root.set_inputs({"question": "Is Jane creditworthy?"})
+        with library.start_span("retrieve", span_type="RETRIEVER") as span:
+            span.set_attributes({"own.k": 3, "own.share": 0.5, "own.flag": True, "own.list": [1, 2], "own.text": "a"})
+        try:
+            with library.start_span("complete", span_type="CHAT_MODEL") as span:
+                span.set_attribute("mlflow.llm.model", "large-1")
+                raise TimeoutError("no answer for Jane")
+        except TimeoutError:
+            pass
+        root.set_outputs("yes")
+        library.update_current_trace(tags={"xagent.model.version": "3.1"}, metadata={"mlflow.trace.user": "jane"})
+    (trace,) = taken
+    judged = AssessmentSource(source_type="HUMAN", source_id="underwriter")
+    trace.info.assessments.append(Feedback(name="correct", value=False, source=judged, rationale="payslip seen"))
+    path.write_text(trace.to_json(pretty=True))
+
+
+def cloudevents(path: Path) -> None:
+    """A request and its answer as KServe's logger sends them, in the structured form of the CloudEvents library."""
+    from datetime import UTC, datetime
+
+    from cloudevents.core.formats.json import JSONFormat
+    from cloudevents.core.v1.event import CloudEvent
+
+    lines = []
+    for second, kind, data in ((1, "request", {"instances": [[6.8, 2.8]]}), (2, "response", b"\x01\x02")):
+        attributes = {
+            "specversion": "1.0",
+            "id": "36549dcd-4b2c-4f43-96f8-9d51ae9cd5bb",
+            "source": "http://localhost:9081/",
+            "type": f"org.kubeflow.serving.inference.{kind}",
+            "time": datetime(2026, 11, 2, 9, 30, second, tzinfo=UTC),
+            "datacontenttype": "application/json" if isinstance(data, dict) else "application/octet-stream",
+            "inferenceservicename": "credit",
+            "namespace": "default",
+            "component": "predictor",
+            "endpoint": "default",
+        }
+        lines.append(JSONFormat().write(CloudEvent(attributes=attributes, data=data)).decode())
+    path.write_text("\n".join(lines))
+
+
+def openlineage(path: Path) -> None:
+    """A pipeline with one job below it that read a versioned table, failed, and said why."""
+    from openlineage.client import event_v2 as ol
+    from openlineage.client.facet_v2 import (
+        dataset_version_dataset,
+        error_message_run,
+        parent_run,
+        source_code_location_job,
+    )
+    from openlineage.client.serde import Serde
+
+    above, below = "01890000-0000-7000-8000-00000000000a", "01890000-0000-7000-8000-00000000000b"
+    parent = parent_run.ParentRunFacet(
+        run=parent_run.Run(runId=above), job=parent_run.Job(namespace="risk", name="nightly")
+    )
+    error = error_message_run.ErrorMessageRunFacet(message="row of Jane is broken", programmingLanguage="PYTHON")
+    code = source_code_location_job.SourceCodeLocationJobFacet(type="git", url="https://example.org/x", version="5f2a")
+    table = ol.InputDataset(
+        "warehouse",
+        "loans",
+        facets={"version": dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion="v7")},
+    )
+
+    def event(kind: Any, time: str, run: Any, job: Any, inputs: Any = ()) -> str:
+        return Serde.to_json(
+            ol.RunEvent(
+                eventType=kind, eventTime=time, run=run, job=job, inputs=list(inputs), producer="https://example.org"
+            )
+        )
+
+    nightly, features = ol.Job("risk", "nightly"), ol.Job("risk", "features", facets={"sourceCodeLocation": code})
+    path.write_text(
+        "\n".join(
+            [
+                event(
+                    ol.RunState.FAIL,
+                    "2026-11-02T03:00:09+01:00",
+                    ol.Run(below, facets={"parent": parent, "errorMessage": error}),
+                    features,
+                ),
+                event(ol.RunState.START, "2026-11-02T02:00:00Z", ol.Run(above), nightly),
+                event(
+                    ol.RunState.START,
+                    "2026-11-02T02:00:01.5Z",
+                    ol.Run(below, facets={"parent": parent}),
+                    features,
+                    [table],
+                ),
+            ]
+        )
+    )
+
+
 MAKERS: dict[str, Callable[[Path], None]] = {
-    f.__name__: f for f in (otlp_file, console, zipkin, protobuf_json, protobuf_snake, protobuf_garbled)
+    f.__name__: f
+    for f in (
+        otlp_file,
+        console,
+        zipkin,
+        protobuf_json,
+        protobuf_snake,
+        protobuf_garbled,
+        mlflow,
+        cloudevents,
+        openlineage,
+    )
 }
 
 if __name__ == "__main__":

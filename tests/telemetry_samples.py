@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from xagent.telemetry import Event, Span
 
-_WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, categories=["L", "N", "P", "Zs"]), max_size=12)
-NAMES = _WORDS.map(str.strip).filter(lambda s: bool(s) and s.isprintable() and not s.startswith("{"))
+WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, categories=["L", "N", "P", "Zs"]), max_size=12)
+NAMES = WORDS.map(str.strip).filter(lambda s: bool(s) and s.isprintable() and not s.startswith("{"))
 KEYS = st.from_regex(r"own\.[a-z]{1,6}(\.[a-z]{1,4})?", fullmatch=True)
 SCALARS = st.one_of(
-    st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), _WORDS
+    st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), WORDS
 )
 BASE = int(datetime(2026, 11, 2, 9, 30, tzinfo=UTC).timestamp()) * 10**9
 

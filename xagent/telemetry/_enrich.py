@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -16,27 +15,39 @@ from xagent.telemetry._vocabulary import Vocabulary, typed
 
 MAX_ATTRIBUTE_CHARACTERS = 1_000
 """A longer attribute is content, whatever its name."""
+STATUS_MESSAGE = "(status message)"
+_TIMEOUT = re.compile(r"\btime(d|s)?[ -]?out\b|\bdeadline exceeded\b", re.IGNORECASE)
 _Parts = tuple[dict[str, Any], dict[str, str], tuple[Payload, ...]]
 
 
 def enrich(spans: Sequence[Span], vocabulary: Vocabulary, *, keep: bool) -> list[Span]:
-    """The same spans with canonical keys beside the file's, content taken out and hashed (`keep`: and kept)."""
+    """The same spans with canonical keys beside the file's, content taken out and hashed (`keep`: and kept).
+
+    The content of a resource stands at the first span that it recorded. A status message is content as well: it quotes
+    what failed. That it speaks of a timeout is kept, as `error.type`.
+    """
     resources: dict[int, _Parts] = {}
     found = []
     for span in spans:
         attributes, aliases, payloads = _split(span.attributes, vocabulary, keep)
+        if span.message:
+            payloads += (_payload("detail", STATUS_MESSAGE, span.message, keep=keep),)
+            if _TIMEOUT.search(span.message) and "error.type" not in attributes:
+                attributes["error.type"], aliases["error.type"] = "timeout", STATUS_MESSAGE
         kind = vocabulary.step_kinds.get(span.name)
         if kind is not None:
             attributes["xagent.step.kind"], aliases["xagent.step.kind"] = kind, "(name of the span)"
         if id(span.resource) not in resources:
             resources[id(span.resource)] = _split(span.resource, vocabulary, keep)
-        resource, resource_aliases, resource_payloads = resources[id(span.resource)]
+            payloads += resources[id(span.resource)][2]
+        resource, resource_aliases, _ = resources[id(span.resource)]
         found.append(
             dataclasses.replace(
                 span,
                 attributes=attributes,
                 aliases=aliases,
-                payloads=(*span.payloads, *payloads, *resource_payloads),
+                message=span.message if keep else "",
+                payloads=(*span.payloads, *payloads),
                 events=tuple(_event(event, vocabulary, keep) for event in span.events),
                 resource=resource,
                 resource_aliases=resource_aliases,
@@ -45,9 +56,8 @@ def enrich(spans: Sequence[Span], vocabulary: Vocabulary, *, keep: bool) -> list
     return found
 
 
-def payload(role: PayloadRole, key: str, value: Any, *, keep: bool, encoding: str = "") -> Payload:
-    """`value` by its hash. encoding `base64`: hash the bytes it stands for."""
-    raw = _bytes(value, encoding)
+def _payload(role: PayloadRole, key: str, value: Any, *, keep: bool) -> Payload:
+    raw = _bytes(value)
     return Payload(role, text(key), hashlib.sha256(raw).hexdigest(), len(raw), value if keep else None)
 
 
@@ -66,7 +76,7 @@ def _split(attributes: Mapping[str, Any], vocabulary: Vocabulary, keep: bool) ->
         rule = vocabulary.rule(key)
         role = rule.role or ("other" if _long(value) else None)
         if role is not None and value is not None:
-            payloads.append(payload(cast(PayloadRole, role), key, value, keep=keep))
+            payloads.append(_payload(cast(PayloadRole, role), key, value, keep=keep))
             continue
         facts[key] = typed(value, vocabulary.type_of(key))
         for place, target, values in rule.targets:
@@ -83,18 +93,15 @@ def _split(attributes: Mapping[str, Any], vocabulary: Vocabulary, keep: bool) ->
 def _long(value: Any) -> bool:
     if isinstance(value, str):
         return len(value) > MAX_ATTRIBUTE_CHARACTERS
-    return isinstance(value, tuple | Mapping) and len(_canonical(value)) > MAX_ATTRIBUTE_CHARACTERS
+    if isinstance(value, tuple | Mapping):
+        return len(_canonical(value)) > MAX_ATTRIBUTE_CHARACTERS
+    return isinstance(value, bytes)
 
 
-def _bytes(value: Any, encoding: str) -> bytes:
-    if isinstance(value, str):
-        if encoding == "base64":
-            try:
-                return base64.b64decode(value, validate=True)
-            except (binascii.Error, ValueError):
-                raise ValueError("a payload is not the base64 it is said to be") from None
-        return value.encode("utf-8", "surrogatepass")
-    return _canonical(value).encode()
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else _canonical(value).encode()
 
 
 def _canonical(value: Any) -> str:

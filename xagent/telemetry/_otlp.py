@@ -7,15 +7,13 @@ first: lowerCamelCase keys, integer enums, hex ids.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xagent.telemetry._trace import Event, Link, Span, SpanKind, SpanStatus
-from xagent.telemetry._values import MAX_ATTRIBUTES, text
+from xagent.telemetry._values import MAX_ATTRIBUTES, otel_id, text
 
 _KINDS: tuple[SpanKind, ...] = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES: tuple[SpanStatus, ...] = ("unset", "ok", "error")
@@ -75,46 +73,12 @@ def normalise(value: Any, key: str = "", parent: str = "", notes: set[str] | Non
         return [normalise(inner, key, parent, notes) for inner in value]
     if isinstance(value, str):
         if key in _ID_BYTES:
-            return _hex_id(value, key, notes)
+            return otel_id(value, key, _ID_BYTES[key], notes)
         if (key, parent) in (("kind", "spans"), ("code", "status")):
             if notes is not None:
                 notes.add("enums were text")
             return _enum(value, "SPAN_KIND_", _KINDS) if key == "kind" else _enum(value, "STATUS_CODE_", _STATUSES)
     return value
-
-
-def _hex_id(value: str, field: str, notes: set[str] | None) -> str:
-    """Lower case hex of an id given as hex, with 0x, or as base64; the lengths of these never coincide.
-
-    Protobuf's own JSON reader takes hex for base64 without an error: 16 bytes become 24. Those 24 bytes as base64 are
-    the hex digits again, so an id of one and a half times the length is read back when that gives hex, else refused.
-    """
-    size = _ID_BYTES[field]
-    if not value:
-        return ""
-    plain = value.removeprefix("0x")
-    if re.fullmatch(rf"[0-9a-fA-F]{{{2 * size}}}", plain):
-        return plain.lower()
-    garbled = re.fullmatch(rf"[0-9a-fA-F]{{{3 * size}}}", plain)
-    raw = bytes.fromhex(plain) if garbled else _base64(value, size)
-    if garbled and re.fullmatch(r"[0-9a-fA-F]+", digits := base64.b64encode(raw).decode()):
-        if notes is not None:
-            notes.add("ids were hex that had been read as base64")
-        return digits.lower()
-    if len(raw) != size:
-        raise ValueError(f"{field} {value[:80]!r} is neither {2 * size} hex digits nor base64 of {size} bytes")
-    if notes is not None:
-        notes.add("ids were base64")
-    return raw.hex()
-
-
-def _base64(value: str, size: int) -> bytes:
-    try:
-        return base64.b64decode(
-            value.replace("-", "+").replace("_", "/").rstrip("=") + "=" * (-size % 3), validate=True
-        )
-    except (binascii.Error, ValueError):
-        return b""
 
 
 def _enum(text: str, prefix: str, names: tuple[str, ...]) -> int:

@@ -119,7 +119,7 @@ def _wanted(trace_id: str | None, found: list[str], path: Path) -> str:
                 "Add telemetry.trace_id.",
             )
         return found[0]
-    for wanted in (trace_id, trace_id.lower()):
+    for wanted in (trace_id, trace_id.lower(), trace_id.removeprefix("tr-")):
         if wanted in found:
             return wanted
     raise InvalidCase(

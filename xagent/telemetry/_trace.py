@@ -84,14 +84,14 @@ class Span:
     """One step of the process, or a part of one.
 
     trace_id, span_id, parent_id (None for a root): 32 and 16 lower case hex digits in the formats of OpenTelemetry,
-    else the format's own text. start_ns and end_ns: nanoseconds since 1970-01-01 UTC. start_ns is 0 where the format
-    lets a record go without a time. end_ns is None when the span was exported before it ended, and for an `instant`:
-    a record that gives a moment and no length. attributes: the span's own, under the names of the file and under their
-    canonical ones; aliases: canonical key -> the key it was read from. resource: attributes of the program that
-    recorded it. Values are strings, booleans, integers, floats, tuples or mappings of these, or None. dropped:
-    attributes, events and links that the recorder threw away. sampled: True when the record carries
-    the flag; None when it does not, as many writers leave it out.
-    mended: what had to be put right to read the record.
+    else the format's own text. message: of the status, empty unless payloads were asked for. start_ns and end_ns:
+    nanoseconds since 1970-01-01 UTC. start_ns is 0 where the format lets a record go without a time. end_ns is None
+    when the span was exported before it ended, and for an `instant`: a record that gives a moment and no length.
+    attributes: the span's own, under the names of the file and under their canonical ones; aliases: canonical key ->
+    the key it was read from. resource: attributes of the program that recorded it, resource_aliases likewise. Values
+    are strings, booleans, integers, floats, tuples or mappings of these, or None. dropped: attributes, events and links
+    that the recorder threw away. sampled: True when the record carries the flag; None when it does not, as many
+    writers leave it out. mended: what had to be put right to read the record.
     """
 
     trace_id: str
@@ -221,11 +221,13 @@ class ProcessTrace:
 
     def _resource_facts(self, wanted: Any) -> Iterator[Fact]:
         seen: set[int] = set()
+        given: set[tuple[str, str, str]] = set()
         for span in self.spans:
             if id(span.resource) in seen:
                 continue
             seen.add(id(span.resource))
             for key, value in span.resource.items():
-                if wanted(key) and value is not None:
-                    origin = Origin(self.file, span.span_id, "resource", span.resource_aliases.get(key, key))
-                    yield Fact(key, value, span.start_ns, origin)
+                named = span.resource_aliases.get(key, key)
+                if wanted(key) and value is not None and (key, named, repr(value)) not in given:
+                    given.add((key, named, repr(value)))
+                    yield Fact(key, value, span.start_ns, Origin(self.file, span.span_id, "resource", named))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 import re
 from collections.abc import Mapping
@@ -29,6 +31,40 @@ def hex_id(value: Any, field: str, digits: int) -> str:
     if not _HEX.fullmatch(plain) or len(plain) > digits or not plain.strip("0"):
         raise ValueError(f"{field} {str(value)[:80]!r} is no id of up to {digits} hex digits")
     return plain.lower().rjust(digits, "0")
+
+
+def otel_id(value: str, field: str, size: int, notes: set[str] | None = None) -> str:
+    """Lower case hex of an id of `size` bytes given as hex, with 0x, or as base64; their lengths never coincide.
+
+    Protobuf's own JSON reader takes hex for base64 without an error: 16 bytes become 24. Those 24 bytes as base64 are
+    the hex digits again, so an id of one and a half times the length is read back when that gives hex, else refused.
+    Raises ValueError. notes: told of what was put right.
+    """
+    if not value:
+        return ""
+    plain = value.removeprefix("0x")
+    if re.fullmatch(rf"[0-9a-fA-F]{{{2 * size}}}", plain):
+        return plain.lower()
+    garbled = re.fullmatch(rf"[0-9a-fA-F]{{{3 * size}}}", plain)
+    raw = bytes.fromhex(plain) if garbled else _base64(value, size)
+    if garbled and re.fullmatch(r"[0-9a-fA-F]+", digits := base64.b64encode(raw).decode()):
+        if notes is not None:
+            notes.add("ids were hex that had been read as base64")
+        return digits.lower()
+    if len(raw) != size:
+        raise ValueError(f"{field} {value[:80]!r} is neither {2 * size} hex digits nor base64 of {size} bytes")
+    if notes is not None:
+        notes.add("ids were base64")
+    return raw.hex()
+
+
+def _base64(value: str, size: int) -> bytes:
+    try:
+        return base64.b64decode(
+            value.replace("-", "+").replace("_", "/").rstrip("=") + "=" * (-size % 3), validate=True
+        )
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def free_id(value: Any, field: str) -> str:
@@ -108,8 +144,9 @@ def flat(value: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     stack: list[tuple[str, Any]] = [(prefix, value)]
     while stack:
         key, inner = stack.pop()
-        if isinstance(inner, Mapping) and inner:
-            stack += [(f"{key}.{name}" if key else str(name), deeper) for name, deeper in reversed(tuple(inner.items()))]
+        if isinstance(inner, Mapping):
+            deeper = reversed(tuple(inner.items()))
+            stack += [(f"{key}.{name}" if key else str(name), below) for name, below in deeper]
         elif inner is not None:
             found[key[:MAX_NAME]] = plain(inner)
         if len(found) > MAX_ATTRIBUTES:
