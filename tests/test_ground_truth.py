@@ -11,10 +11,9 @@ import torch
 from benchmarks.ground_truth import _cache, t01_units, t02_tabular, t08_scaffold, t11_suppressor
 from benchmarks.ground_truth import _ours as ours
 from benchmarks.ground_truth._cases import Case, cosine, mean_and_error
-from benchmarks.ground_truth._refine import refined
 from benchmarks.ground_truth._shapley import shapley
 from benchmarks.ground_truth.calibration import graded
-from xagent.trust import exact_shapley
+from xagent.trust import exact_shapley, refined
 
 
 @pytest.fixture(autouse=True, scope="module")

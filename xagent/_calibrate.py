@@ -28,6 +28,7 @@ from xagent.tools._contrast import (
     reference_of,
     score_coalitions,
 )
+from xagent.tools._relevance_result import is_refined
 from xagent.tools._trust_setup import exact_players, grouping_of, manifold_of, places_of
 from xagent.tools.relevance import Relevance
 from xagent.tools.trust import CITED
@@ -85,7 +86,7 @@ def calibrate(
     card = load_card(case)
     for number, one in enumerate(cases):
         ctx = Context(case=one, card=card, subject=subject, seed=settings.seed + number, rules=settings.rules,
-                      exact=settings.trust.exact)  # fmt: skip
+                      exact=settings.trust.exact, refine=settings.trust.refine)  # fmt: skip
         found = _grade(ctx)
         if isinstance(found, str):
             reasons.add(found)
@@ -142,8 +143,8 @@ def _grade(ctx: Context) -> tuple[list[Graded], bool] | str:
         trust = weigh(
             probes, relevance, ctx.seed, threshold=decision_threshold(ctx), cited=CITED,
             outside=None if outside is None else lambda _: outside,
-            complete=source == "own" and data["complete"],
-            by_removal=source == "removal" or (source == "own" and data["by_removal"]),
+            complete=source == "own" and (data["complete"] or is_refined(data)),
+            by_removal=source == "removal" or (source == "own" and (data["by_removal"] or is_refined(data))),
         )  # fmt: skip
         if isinstance(trust, Trust):
             graded.append(Graded(source, _cosine(_summed(relevance, unit), truth), trust))

@@ -16,8 +16,10 @@ from xagent.subject import Encoded, load_subject
 from xagent.tools import Context, registry
 from xagent.tools._confidence_known import MOST_ROWS
 from xagent.tools._confidence_profiles import MOST_REMOVED, MOST_TRACED
+from xagent.tools._refining import KINDS
 from xagent.tools._trust_setup import MOST_ANSWERED, exact_players
 from xagent.tools.second_opinion import affordable
+from xagent.trust import refined_rows
 
 BATCH = 512
 _TRACE = 3
@@ -72,6 +74,7 @@ def planned(case: Case, personas: Sequence[str | Persona], settings: Settings) -
     ctx = Context(
         case=case, card=load_card(case), subject=subject, seed=settings.seed, rules=settings.rules,
         methods=settings.methods, order=settings.trust.order, exact=settings.trust.exact,
+        refine=settings.trust.refine,
     )  # fmt: skip
     encoded = subject.encode(case.input)
     required = {name: [p.name for p in readers if name in p.tools] for name in registry()}
@@ -86,7 +89,10 @@ def planned(case: Case, personas: Sequence[str | Persona], settings: Settings) -
 
 
 def _relevance(ctx: Context, encoded: Encoded) -> int:
-    return 1 + (_TRACE if ctx.subject.module is not None else len(encoded.players) + 2)
+    """A trace or single removals, and what refining them would take; its coalitions are counted with the trust checks,
+    which look at the same ones."""
+    refined = refined_rows(len(encoded.players)) if ctx.refine and encoded.kind in KINDS else 0
+    return 1 + (_TRACE if ctx.subject.module is not None else len(encoded.players) + 2) + refined
 
 
 def _trust(ctx: Context, encoded: Encoded) -> int:
@@ -97,7 +103,10 @@ def _trust(ctx: Context, encoded: Encoded) -> int:
     sampled = 2 * max(128, 4 * blocks)
     every = 1 << players if players <= exact_players(ctx, encoded) else sampled
     fixed = 2 + min(players, 512) + 18 + (18 * (blocks + 1) if ctx.order else 0)
-    baselines = 6 * _TRACE + (MOST_ANSWERED if ctx.case.reference and encoded.kind in ("tabular", "image") else 0)
+    again = 6 * refined_rows(players) if ctx.refine and encoded.kind in KINDS else 0
+    baselines = (
+        6 * _TRACE + again + (MOST_ANSWERED if ctx.case.reference and encoded.kind in ("tabular", "image") else 0)
+    )
     filled = 10 * (sampled + fixed) if isinstance(ctx.case.input, TabularInput) and ctx.case.reference else 0
     return every + fixed + baselines + filled
 

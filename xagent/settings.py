@@ -19,7 +19,7 @@ class TrustSettings(BaseModel):
     """How far an explanation is tested.
 
     levels: file of thresholds, as `xagent calibrate` writes it for a model. order: also test the order of removal.
-    exact: players up to which all coalitions are tried.
+    exact: players up to which all coalitions are tried. refine: a list that falls short is refined by removal.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,6 +27,7 @@ class TrustSettings(BaseModel):
     levels: Path | None = None
     order: bool = False
     exact: int = Field(default=12, ge=0, le=12)
+    refine: bool = True
 
 
 class LlmSettings(BaseModel):

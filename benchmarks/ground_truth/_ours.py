@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from xagent.relevance import Target, Trace, Tracer, refine
-from xagent.trust import Undetermined, exact_shapley
+from xagent.trust import Undetermined, exact_shapley, refined
 
 from ._cases import Case, judged
-from ._refine import PROBED, refined
 
+PROBED = 16
 RATIO, OFF_MANIFOLD = 0.9, 0.3
 """Refine below this fidelity ratio, unless more probes than this lie outside the data."""
 

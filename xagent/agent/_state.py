@@ -77,6 +77,7 @@ class Deps:
             levels=self.settings.trust.levels,
             order=self.settings.trust.order,
             exact=self.settings.trust.exact,
+            refine=self.settings.trust.refine,
             progress=self.progress,
             found=found,
         )

@@ -11,10 +11,11 @@ from typing import Literal
 State = Literal["confirmed", "sign differs", "absent", "cannot tell"]
 TOP = 6
 """A driver is a top driver while its rank is at most this."""
-DRIVES = 0.2
+DRIVES = 0.25
 """... and while it has at least this part of the largest relevance in its list."""
 ABSENT = 0.1
-"""Below this part of the largest, an input is absent from a list. Half of DRIVES, so that ties are no disagreement."""
+"""Below this part of the largest, an input is absent from a list. Less than half of DRIVES, so that ties are no
+disagreement; how often lists that are right and wrong are told apart: docs/second-opinions.md."""
 ERRORS = 2.0
 """Standard errors of a sampled list within which nothing is held against it."""
 

@@ -44,6 +44,7 @@ class Context:
     levels: Path | None = None
     order: bool = False
     exact: int = 12
+    refine: bool = True
     progress: Callable[[str, str, float | None], None] | None = None
     found: Mapping[str, Artifact] = field(default_factory=dict)
 

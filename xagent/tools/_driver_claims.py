@@ -13,7 +13,7 @@ from xagent.tools._base import Context
 from xagent.tools._case_claims import is_category, sign_of, value_facts
 
 if TYPE_CHECKING:
-    from xagent.tools._relevance_result import PlayerRelevance, RelevanceResult
+    from xagent.tools._relevance_result import PlayerRelevance, Refinement, RelevanceResult
 
 MOST_DRIVERS = 60
 _DIRECTION = {1: "for", -1: "against", 0: "neither"}
@@ -51,6 +51,8 @@ def relevance_claims(data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
     if data.rows is not None:
         yield claim("rows.used", "count", data.rows.used, "/rows/used", "population")
         yield claim("rows.available", "count", data.rows.available, "/rows/available", "population")
+    if data.refined is not None:
+        yield from _refined(claim, data.refined)
     for n, pair in enumerate(data.pairs[:MOST_DRIVERS]):
         name = " and ".join(pair.labels)
         yield claim(f"pair.{n + 1}.name", "text", name, f"/pairs/{n}/labels")
@@ -91,6 +93,17 @@ def relevance_claims(data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
             yield from _compared(claim, key, at, player, ctx)
     if data.answer is not None:
         yield from answer_claims(data.answer, ctx)
+
+
+def _refined(claim: Any, found: Refinement) -> Iterator[Claim]:
+    """What was done about a list that fell short, what it cost, and how much of the best list either reaches."""
+    yield claim("refined.state", "category", found.state, "/refined/state", "process")
+    shares = {"before": found.before, "after": found.after, "limit": found.limit, "off_manifold": found.off_manifold}
+    for key, value in shares.items():
+        if value is not None:  # a correlation below zero reaches nothing
+            yield claim(f"refined.{key}", "share", max(value, 0.0), f"/refined/{key}", scale="share")
+    if found.rows:
+        yield claim("refined.rows", "count", found.rows, "/refined/rows", "process")
 
 
 def _compared(claim: Any, key: str, at: str, player: PlayerRelevance, ctx: Context) -> Iterator[Claim]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from xagent.case._case import Scalar
 from xagent.tools._base import Result
@@ -122,12 +123,32 @@ class AnswerRelevance(Result):
     way: Literal["rows", "columns", "span"]
 
 
+class Refinement(Result):
+    """What became of a list that reached less than `limit` of what a list could say (F/C).
+
+    state: `refined`; `off the data`, when too many probes leave the reference, where removal is fooled; `no better`.
+    by: exact Shapley values, or removal and addition of the strongest inputs. before, after: F/C of the two lists.
+    off_manifold: share of the probes outside the reference, None when unknown. rows: of the model, beside those that
+    the trust checks take anyway. traced: the list before, in the order of the encoder.
+    """
+
+    state: Literal["refined", "off the data", "no better"]
+    by: Literal["exact", "removal"] | None = None
+    limit: float
+    before: float
+    after: float | None = None
+    off_manifold: float | None = None
+    rows: int
+    traced: tuple[float, ...] = ()
+
+
 class RelevanceResult(Result):
     """players stand by rank. score: explained score, the target's output minus the foil's. ledger: where the score went
     (sums to it, up to residual); unassigned: relevance of positions that belong to no player, such as special tokens.
     gap: |residual| / |score|. audit: operations without a rule. complete: the method claims that the list sums to
     f(x) - f(background). by_removal: the list was made by leaving out one input at a time. pairs: of an additive model,
-    by falling magnitude. rows: of the reference, where scores are averaged over them.
+    by falling magnitude. rows: of the reference, where scores are averaged over them. refined: what was done about a
+    list that fell short; ledger, layers, heads and the map are those of the trace.
     """
 
     method: str
@@ -153,3 +174,9 @@ class RelevanceResult(Result):
     answer: AnswerRelevance | None = None
     pairs: tuple[PairRelevance, ...] = ()
     rows: ReferenceRows | None = None
+    refined: Refinement | None = None
+
+
+def is_refined(data: Mapping[str, Any]) -> bool:
+    """Whether the list of a relevance artifact is another one than was traced."""
+    return (data.get("refined") or {}).get("state") == "refined"

@@ -143,10 +143,11 @@ def lists_from_other_baselines(
     used: str,
     background: Tensor,
     least: float,
+    refine: bool = False,
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Relevance of each player (P,) by the same method from every other baseline that is as reasonable as `used`, and
     the names of those that ask another question: from them to the case, the score changes by less than `least` of what
-    it changes from `background`, or the other way.
+    it changes from `background`, or the other way. refine: the list under test was refined, so these are.
     """
     found = _other_backgrounds(ctx, encoded, contrast, reference)
     found = {name: other for name, other in found.items() if name != used}
@@ -155,7 +156,15 @@ def lists_from_other_baselines(
     changes = _changes(ctx, encoded, contrast, [background, *found.values()])
     same = [change * changes[0] > 0 and abs(change) >= least * abs(changes[0]) for change in changes[1:]]
     others = {name: other for (name, other), fits in zip(found.items(), same, strict=True) if fits}
-    return _lists(ctx, encoded, contrast, others), tuple(name for name in found if name not in others)
+    lists = _lists(ctx, encoded, contrast, others)
+    if refine:
+        from xagent.trust import refined
+
+        lists = {
+            name: refined(score_coalitions(ctx, encoded, contrast, others[name]), values)
+            for name, values in lists.items()
+        }
+    return lists, tuple(name for name in found if name not in others)
 
 
 def _changes(ctx: Context, encoded: Encoded, contrast: Contrast, backgrounds: list[Tensor]) -> list[float]:

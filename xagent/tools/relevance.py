@@ -23,6 +23,7 @@ from xagent.tools._contrast import (
     score_coalitions,
 )
 from xagent.tools._driver_claims import relevance_claims
+from xagent.tools._refining import method_words, refinement_of
 from xagent.tools._relevance_result import (
     HeadRelevance,
     ImageMap,
@@ -45,7 +46,8 @@ LEDGER = ("inputs", "baseline", "biases", "positions", "constants", "softmax", "
 
 
 class Relevance(Tool[RelevanceResult]):
-    """Traces the target's score against the strongest other class back to the inputs.
+    """Traces the target's score against the strongest other class back to the inputs. A list that reaches too little
+    of what a list could say is refined by removal.
 
     A model without a module to trace is explained exactly where it has a closed form (trees, sums of terms, linear
     models), else by leaving out one input at a time.
@@ -70,7 +72,11 @@ class Relevance(Tool[RelevanceResult]):
         if not all(math.isfinite(v) for v in (found["score"], found["gap"], *found["ledger"].values())):
             raise ArithmeticError("the model's score or its relevance is not a finite number")
         units: Tensor = found.pop("units")
-        values = [float(units[list(player.index)].sum()) for player in encoded.players]
+        listed = [float(units[list(player.index)].sum()) for player in encoded.players]
+        values, better = listed, None
+        if not found["complete"]:  # values in closed form are the answer to their question
+            values, better = refinement_of(ctx, encoded, contrast, reference, background, listed)
+            found["method"] = method_words(found["method"], better)
         classes = ctx.case.model.output.classes
         return RelevanceResult(
             target=classes[contrast.target] if classes else None,
@@ -78,7 +84,8 @@ class Relevance(Tool[RelevanceResult]):
             foil=classes[contrast.foil] if contrast.foil is not None else None,
             foil_index=contrast.foil,
             baseline=baseline,
-            unassigned=float(units.sum()) - sum(values),
+            unassigned=float(units.sum()) - sum(listed),
+            refined=better,
             players=_ranked(ctx, encoded, values, reference.table if reference else None),
             image=_image(encoded, units) if encoded.kind == "image" else None,
             tokens=_tokens(encoded, values) if encoded.kind == "text" else None,
@@ -93,7 +100,8 @@ class Relevance(Tool[RelevanceResult]):
 
     def parameters(self, ctx: Context) -> dict[str, Any]:
         """Rules are chosen only where there is a network to trace."""
-        return {"seed": ctx.seed} | ({} if ctx.subject.module is None else {"rules": ctx.rules})
+        rules = {} if ctx.subject.module is None else {"rules": ctx.rules}
+        return {"seed": ctx.seed, "refine": ctx.refine} | rules
 
     def inputs(self, ctx: Context) -> dict[str, str]:
         return reference_hashes(ctx)

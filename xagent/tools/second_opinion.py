@@ -16,6 +16,7 @@ from xagent.tools._agreement import ABSENT, DRIVES, TOP, Agreement, compare
 from xagent.tools._base import Context, NotApplicable, Result, Tool
 from xagent.tools._case_claims import sign_of
 from xagent.tools._contrast import Contrast, background_of, reference_hashes, reference_of, score_coalitions
+from xagent.tools._relevance_result import is_refined
 
 if TYPE_CHECKING:
     from xagent.methods import Attribution, Game
@@ -81,7 +82,8 @@ class SecondOpinionResult(Result):
 
 
 class SecondOpinion(Tool[SecondOpinionResult]):
-    """Runs a removal method beside the tracer and says on which drivers the two families agree."""
+    """Runs a removal method beside the tracer and says on which drivers the two families agree. A list that was refined
+    by removal is compared with the trace it was made from."""
 
     name = "second_opinion"
     needs = ("relevance",)
@@ -97,15 +99,19 @@ class SecondOpinion(Tool[SecondOpinionResult]):
             raise NotApplicable(
                 "The list was itself made by leaving inputs out, and the model gives no gradients for another family."
             )
-        if not any(METHODS[name].family == "removal" for name, _ in wanted):
+        if not is_refined(found) and not any(METHODS[name].family == "removal" for name, _ in wanted):
             wanted.insert(0, affordable(encoded.kind, len(encoded.players)))
         wanted.sort(key=lambda choice: METHODS[choice[0]].family != "removal")
         game, background = game_of(ctx, encoded, found)
         listed = values_of(found, encoded)
         own = Opinion(name="propagation", words=found["method"], family="propagation", relevance=listed)
         opinions = [own, *(opinion(ctx, game, name, listed, options) for name, options in wanted)]
-        # A removal method that does not fit gives way to the next one, and in the end to what fits always.
-        fits = [o for o in opinions if o.family == "removal" and o.status == "ok"]
+        if is_refined(found):  # by removal: the other family is then the trace as it was
+            own = own.model_copy(update={"name": "refined", "family": "removal"})
+            fits = [_traced(found, listed, ctx.rules)]
+        else:
+            # A removal method that does not fit gives way to the next one, and in the end to what fits always.
+            fits = [o for o in opinions if o.family == "removal" and o.status == "ok"]
         if not fits:
             name, options = affordable(encoded.kind, len(encoded.players))
             fits = [opinion(ctx, game, name, listed, options)]
@@ -180,6 +186,16 @@ class SecondOpinion(Tool[SecondOpinionResult]):
 
     def inputs(self, ctx: Context) -> dict[str, str]:
         return reference_hashes(ctx)
+
+
+def _traced(found: Mapping[str, Any], listed: tuple[float, ...], rules: str) -> Opinion:
+    """What was traced before the list was refined."""
+    values = tuple(found["refined"]["traced"])
+    exact = (0.0,) * len(values)
+    agreement = compare(listed, values, exact)
+    words = f"relevance propagation, {rules} rules"
+    cosine = agreement.cosine if agreement else None
+    return Opinion(name="propagation", words=words, family="propagation", cosine=cosine, relevance=values, error=exact)
 
 
 def affordable(kind: str, players: int) -> tuple[str, dict[str, Any]]:

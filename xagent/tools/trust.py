@@ -16,6 +16,8 @@ from xagent.tools._contrast import (
     reference_of,
     score_coalitions,
 )
+from xagent.tools._probed import probed
+from xagent.tools._relevance_result import is_refined
 from xagent.tools._trust_claims import trust_claims
 from xagent.tools._trust_result import (
     Checks,
@@ -67,8 +69,9 @@ class Trust(Tool[TrustResult]):
         grouping = grouping_of(ctx, encoded, reference, limits)
         manifold = manifold_of(ctx, encoded, reference)
         places = places_of(ctx, encoded, background, manifold)
+        refined = is_refined(found.data)
         others, aside = lists_from_other_baselines(
-            ctx, encoded, contrast, reference, found.data["baseline"], background, limits.baseline["change"]
+            ctx, encoded, contrast, reference, found.data["baseline"], background, limits.baseline["change"], refined
         )
         answer = assess_trust(
             with_progress(ctx, score_coalitions(ctx, encoded, contrast, background), self.name),
@@ -78,14 +81,15 @@ class Trust(Tool[TrustResult]):
             threshold=decision_threshold(ctx),
             cited=CITED,
             outside=places,
-            complete=found.data["complete"],
-            by_removal=found.data["by_removal"],
+            complete=found.data["complete"] or refined,
+            by_removal=found.data["by_removal"] or refined,
             grouping=grouping,
             exact=exact_players(ctx, encoded),
             limits=limits,
             baselines=others,
             conditional=conditional_of(ctx, encoded, contrast, reference, manifold),
             order=ctx.order,
+            probes=probed(ctx, encoded, contrast, background, grouping, limits),
         )
         about = {
             "background_name": name,

@@ -4,7 +4,7 @@ In: a function that scores coalitions of players, and the relevance of each play
 a level in words, or an `Undetermined` that says why no number exists.
 """
 
-from xagent.trust._assess import Trust, Undetermined, assess_trust, weigh
+from xagent.trust._assess import Trust, Undetermined, assess_trust, ratio_of, weigh
 from xagent.trust._baselines import Sensitivity, compare_baselines
 from xagent.trust._coalitions import Coalitions, additive_fit, correlation, draw_coalitions
 from xagent.trust._conditional import NEIGHBOURS, ConditionalFill
@@ -13,7 +13,8 @@ from xagent.trust._grouping import Grouping, cells, correlated, group_players, n
 from xagent.trust._levels import LEVELS, SCHEMA, Level, Limits, judge, limits_of, load_limits, read_limits
 from xagent.trust._manifold import Manifold
 from xagent.trust._order import removal_order_z
-from xagent.trust._probes import Probes, Reason, probe
+from xagent.trust._probes import NotFinite, Probes, Reason, checked, probe
+from xagent.trust._refined import refined, refined_rows
 from xagent.trust._shapley import exact_shapley, shapley_of
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Level",
     "Limits",
     "Manifold",
+    "NotFinite",
     "Probes",
     "Reason",
     "Sensitivity",
@@ -35,6 +37,7 @@ __all__ = [
     "additive_fit",
     "assess_trust",
     "cells",
+    "checked",
     "compare_baselines",
     "correlated",
     "correlation",
@@ -47,7 +50,10 @@ __all__ = [
     "load_limits",
     "neighbours",
     "probe",
+    "ratio_of",
     "read_limits",
+    "refined",
+    "refined_rows",
     "removal_order_z",
     "shapley_of",
     "weigh",

@@ -112,6 +112,7 @@ def assess_trust(
     baselines: Mapping[str, Tensor] | None = None,
     conditional: Conditional | Callable[[], Conditional | None] | None = None,
     order: bool = False,
+    probes: Probes | Reason | None = None,
 ) -> Trust | Undetermined:
     """Measure an explanation against the model it explains, on about 260 + n_players coalitions, or on all of them.
 
@@ -124,7 +125,7 @@ def assess_trust(
     of groups up to which all coalitions are tried. limits: thresholds, by default those that ship with the package.
     baselines: the list of the same method from other baselines, by name. conditional: score and place of coalitions
     whose removed players are filled in from similar rows, or what makes them when they are needed. order: also measure
-    the order of removal.
+    the order of removal. probes: what `probe` found with the same arguments, where it was asked before.
 
     Fidelity is the faithfulness correlation of Bhatt et al. (2020) divided by its ceiling: models whose inputs act only
     together have a low ceiling for any list.
@@ -134,7 +135,7 @@ def assess_trust(
     limits = limits or load_limits()
     if n_players >= 2 and not bool(relevance.isfinite().all()):
         return _undetermined("not finite")
-    probes = probe(score_fn, n_players, seed, grouping=grouping, exact=exact)
+    probes = probes or probe(score_fn, n_players, seed, grouping=grouping, exact=exact)
     found = weigh(
         probes, relevance, seed, threshold=threshold, cited=cited, outside=outside, complete=complete,
         by_removal=by_removal, limits=limits, baselines=baselines, order=order,
@@ -154,12 +155,14 @@ def assess_trust(
     )  # fmt: skip
     if isinstance(again, Undetermined):
         return replace(found, conditional=again)
-    level = lower(again.level, "limited")
+    # Where a list could say little of probes that fit the data as well, neither kind tells what the model does.
+    told = again.ceiling >= limits.ceiling["fair"]
+    level = lower(again.level, "limited" if told else "do not rely")
     return replace(
         found,
         conditional=again,
         level=level,
-        weakest="off-manifold" if level == "limited" else again.weakest,
+        weakest="off-manifold" if level == "limited" or not told else again.weakest,
         rows=found.rows + again.rows,
     )
 
@@ -198,8 +201,7 @@ def weigh(
 
     listed = probes.keep.double() @ relevance
     fidelity = correlation(listed, probes.actual) or 0.0
-    # Below the floor the quotient of two noises would look like a finding.
-    ratio = min(fidelity / probes.ceiling, 1.0) if probes.ceiling >= limits.ceiling["floor"] else None
+    ratio = ratio_of(probes, relevance, limits)
     agreement = None if by_removal else _cosine(_summed(relevance, probes.unit), probes.full - probes.alone)
     shapley = None
     if probes.shapley is not None:
@@ -247,6 +249,15 @@ def weigh(
         rows=probes.rows + controls + (18 * (probes.grouping.blocks + 1) if order else 0),
         version=limits.version,
     )
+
+
+def ratio_of(probes: Probes, relevance: Tensor, limits: Limits | None = None) -> float | None:
+    """F / C of a list (P,) on probes that were measured before, at most 1; None where C is below its floor, as the
+    quotient of two noises would look like a finding."""
+    if probes.ceiling < (limits or load_limits()).ceiling["floor"]:
+        return None
+    listed = probes.keep.double() @ relevance.detach().cpu().double()
+    return min((correlation(listed, probes.actual) or 0.0) / probes.ceiling, 1.0)
 
 
 def _undetermined(reason: Reason) -> Undetermined:

@@ -56,6 +56,18 @@ class Probes:
         return self.drawn.exhaustive
 
 
+def checked(score_fn: ScoreFn) -> ScoreFn:
+    """The same scores as float64 on the CPU; raises NotFinite for NaN and infinities."""
+
+    def score(keep: Tensor) -> Tensor:
+        scores = score_fn(keep).detach().cpu().double()
+        if not bool(scores.isfinite().all()):
+            raise NotFinite
+        return scores
+
+    return score
+
+
 def probe(
     score_fn: ScoreFn, players: int, seed: int = 0, *, grouping: Grouping | None = None, exact: int = EXACT
 ) -> Probes | Reason:
@@ -74,12 +86,7 @@ def probe(
     single = _single(unit)
     ends = torch.tensor([True, False])[:, None].expand(2, players)
 
-    def score(keep: Tensor) -> Tensor:
-        scores = score_fn(keep).detach().cpu().double()
-        if not bool(scores.isfinite().all()):
-            raise NotFinite
-        return scores
-
+    score = checked(score_fn)
     parts = [ends, single, on_b] if drawn.exhaustive else [ends, single, on_b, on_a]
     try:
         scores = score(torch.cat(parts))
