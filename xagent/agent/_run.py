@@ -29,7 +29,11 @@ def run(
     """
     subject.encode(case.input)  # a fault of the input is named first, whichever tool would have been the quickest
     deps = Deps(case, card, subject, settings, tuple(personas), progress, opened(settings))
-    state = build_graph().compile().invoke({}, context=deps)
+    try:
+        state = build_graph().compile().invoke({}, context=deps)
+    finally:
+        if deps.llm is not None:
+            deps.llm.close()
     for persona in personas:
         problems = state["problems"][persona.name]
         if problems:

@@ -69,6 +69,10 @@ class Client:
         taken, self._calls = self._calls, []
         return [call.public() for call in taken]
 
+    def close(self) -> None:
+        """Let go of the connection, and with it of requests that were left behind."""
+        self._transport.close()
+
     def _answer(self, call: Call, messages: list[Json], schema: Json | None, tools: list[Json]) -> Answer:
         if self._silent >= MOST_SILENT:
             raise NoAnswer("The server gave no answer to earlier questions and was not asked again.")

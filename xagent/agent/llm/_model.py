@@ -94,3 +94,7 @@ class Asker(Protocol):
     def take(self) -> list[Json]:
         """The records of the calls since the last take."""
         ...
+
+    def close(self) -> None:
+        """Let go of the connection; nothing can be asked afterwards."""
+        ...

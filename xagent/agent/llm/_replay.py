@@ -61,6 +61,9 @@ class Replay:
         taken, self._calls = self._calls, []
         return taken
 
+    def close(self) -> None:
+        """There is no connection."""
+
 
 def _read(recorded: Json) -> Answer:
     content = recorded["response"]

@@ -72,6 +72,10 @@ class Transport:
             raise Unreachable(f"The server cannot be reached ({_plain(str(error))}).") from None
         return read_answer(raw)
 
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
+
 
 def read_answer(raw: bytes) -> Answer:
     """A Chat Completion taken apart. Raises Unreachable for anything else."""
