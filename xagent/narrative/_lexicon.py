@@ -46,9 +46,8 @@ class State:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """refused: pattern by kind of problem, first match names the problem; openers: the words of each.
-
-    asserting: phrase -> class, by kind.
+    """refused: pattern by kind of problem, first match names the problem; openers: the words of each, where it has no
+    stems. asserting: phrase -> class, by kind. terms: the program's own words by patterns of claims.
     """
 
     refused: tuple[tuple[str, re.Pattern[str]], ...]
@@ -63,6 +62,7 @@ class Lexicon:
     bands: tuple[tuple[float, str], ...]
     format: Format
     handover: frozenset[str]
+    terms: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = ()
 
 
 ASSERTING = ("direction", "comparison", "order", "causal")
@@ -72,7 +72,7 @@ ASSERTING = ("direction", "comparison", "order", "causal")
 def lexicon(language: str = "en") -> Lexicon:
     """The verifier's words in a language. Raises ConfigurationFault when there are none."""
     if not re.fullmatch(r"[a-z]{2,3}", language) or not _file(f"lexicon.{language}.toml").is_file():
-        raise ConfigurationFault(f"language: no sentence can be verified in {language!r}.", "Use en.")
+        raise ConfigurationFault(f"language: no sentence can be verified in {language!r}.", "Use en or de.")
     data, other = _toml(f"lexicon.{language}.toml"), _toml(f"words.{language}.toml")
     stated = _toml(f"states.{language}.toml")
     asserting = {
@@ -95,8 +95,12 @@ def lexicon(language: str = "en") -> Lexicon:
         for pattern in data["bind"]["counted"]:
             roles.setdefault(fold(pattern.format(phrase)), (f"relevance.{side}.count",))
     return Lexicon(
-        refused=tuple((kind, any_of(words)) for kind, words in refused.items()),
-        openers={kind: frozenset(word for p in words for word in word_set(p)) for kind, words in refused.items()},
+        refused=tuple((kind, any_stem_of(words)) for kind, words in refused.items()),
+        openers={
+            kind: frozenset(word for p in words for word in word_set(p))
+            for kind, words in refused.items()
+            if not {"*", "~"} & set("".join(words))
+        },
         asserting=asserting,
         states={phrase: tuple(rules) for phrase, rules in states.items()},
         standing=frozenset(fold(phrase) for item in stated["standing"] for phrase in item["phrases"]),
@@ -107,12 +111,13 @@ def lexicon(language: str = "en") -> Lexicon:
         bands=tuple((band["under"], band["word"]) for band in other["band"]),
         format=read_format(data["format"]),
         handover=frozenset(fold(phrase) for phrase in data["demand"]["handover"]),
+        terms=tuple((tuple(item["claims"]), item["words"]) for item in other.get("term", ())),
     )
 
 
 def fold(text: str) -> str:
-    """Case and white space do not matter to the meaning of words."""
-    return " ".join(text.casefold().split())
+    """Case and white space do not matter to the meaning of words. Letters stay what they are: ß is not ss."""
+    return " ".join(text.lower().split())
 
 
 def word_set(text: str) -> set[str]:
@@ -124,6 +129,14 @@ def any_of(phrases: Iterable[str]) -> re.Pattern[str]:
     """Whole words only, longer phrases first, any white space between words."""
     ordered = sorted({fold(p) for p in phrases}, key=lambda p: (-len(p), p))
     options = "|".join(r"\s+".join(re.escape(word) for word in phrase.split()) for phrase in ordered)
+    return re.compile(rf"(?<![\w’'])(?:{options})(?![\w])", re.IGNORECASE) if options else re.compile(r"(?!)")
+
+
+def any_stem_of(phrases: Iterable[str]) -> re.Pattern[str]:
+    """As `any_of`, for data whose words may be stems: `*` stands for any letters, `~` for an ending of inflection."""
+    ordered = sorted({fold(p) for p in phrases}, key=lambda p: (-len(p), p))
+    words = (r"\s+".join(re.escape(word) for word in phrase.split()) for phrase in ordered)
+    options = "|".join(word.replace(r"\*", r"[\w-]*").replace(r"\~", "(?:e[mnrs]?|[mnrs])?") for word in words)
     return re.compile(rf"(?<![\w’'])(?:{options})(?![\w])", re.IGNORECASE) if options else re.compile(r"(?!)")
 
 

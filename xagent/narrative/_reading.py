@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from fractions import Fraction
 
 from xagent.evidence import Claim
 from xagent.narrative._format import Format, Number
-from xagent.narrative._lexicon import lexicon
+from xagent.narrative._lexicon import Lexicon, lexicon
 
 _POLICY = re.compile(
-    r"(exact|round|signed|size|sci|percent|points|name|opening|quoted|text|alias|band|date|time|duration)"
+    r"(exact|round|signed|size|sci|percent|points|name|opening|quoted|text|alias|term|band|date|time|duration)"
     r"(?:\(([0-9]{1,2})\))?"
 )
 _COUNTED = frozenset({"round", "signed", "size", "sci", "percent", "points"})
-WORDS = frozenset({"name", "opening", "quoted", "text", "alias"})
+WORDS = frozenset({"name", "opening", "quoted", "text", "alias", "term"})
 FINEST = 6  # decimals up to which a policy must not hide that something is there
 
 
@@ -31,7 +32,7 @@ def misreading(text: str, claim: Claim, policy: str, language: str = "en") -> st
         return f"there is no policy {policy!r}"
     name, digits, data = match[1], int(match[2] or 0), lexicon(language)
     if name in WORDS:
-        if name != "text" and isinstance(claim.value, int | float) and not isinstance(claim.value, bool):
+        if name not in ("text", "term") and isinstance(claim.value, int | float) and not isinstance(claim.value, bool):
             return "a number is printed as if it were words"
         wanted = expected_words(claim, name, language)
         return None if text == wanted else f"the claim says {wanted!r}"
@@ -112,7 +113,9 @@ def _wrong_unit(text: str, claim: Claim, name: str, number: Number, form: Format
             return "only a difference of probabilities is printed in percentage points"
         return None if text == form.points[not number.one].format(figure) else "the unit must be percentage points"
     unit = clean(claim.unit or "")
-    wanted = unit if not unit or unit[0] in "%°" else f" {unit}"
+    wanted = unit if not unit or unit[0] == "°" else f" {unit}"
+    if unit.startswith("%"):  # set off from its number as a percentage is
+        wanted = form.percent.removeprefix("{}").removesuffix("%") + unit
     return None if rest == wanted else f"the unit must be {unit!r}" if unit else "the claim has no unit"
 
 
@@ -194,6 +197,10 @@ def expected_words(claim: Claim, policy: str, language: str = "en") -> str:
     words = data.format.words
     if policy == "alias" and str(value) in data.alias:
         return data.alias[str(value)]
+    if policy == "term" and isinstance(value, str):
+        called = _called(claim.id, clean(value), data)
+        if called is not None:
+            return called
     if policy == "opening":
         first, rest = (plain := expected_words(claim, "name", language))[:1], plain[1:]
         return first.upper() + rest
@@ -202,9 +209,9 @@ def expected_words(claim: Claim, policy: str, language: str = "en") -> str:
     if value is None or isinstance(value, bool):
         return words["unrecorded" if value is None else "yes" if value else "no"]
     text = clean(str(value))
-    if policy == "text":
+    if policy in ("text", "term"):
         text = text.rstrip(". ")
-    room = 300 if policy == "text" else 60
+    room = 300 if policy in ("text", "term") else 60
     if len(text) > room:
         cut = room - 1
         while cut > 1 and unicodedata.combining(text[cut]):
@@ -213,6 +220,34 @@ def expected_words(claim: Claim, policy: str, language: str = "en") -> str:
     if {unicodedata.bidirectional(c) for c in text} & {"R", "AL", "AN"}:
         return "\N{FIRST STRONG ISOLATE}" + text + "\N{POP DIRECTIONAL ISOLATE}"
     return text or words["empty"]
+
+
+def _called(claim: str, text: str, data: Lexicon) -> str | None:
+    """What the program's words are called in the language: the first table for this claim that knows them.
+
+    `{}` in a table is a part that stays; a figure there is printed with the signs of the language.
+    """
+    for patterns, table in data.terms:
+        if not any(fnmatchcase(claim, pattern) for pattern in patterns):
+            continue
+        if text in table:
+            return table[text]
+        for known, own in table.items():
+            pieces = known.split("{}")
+            found = len(pieces) > 1 and re.fullmatch("(.+)".join(map(re.escape, pieces)), text, re.DOTALL)
+            if found:
+                parts = [_with_own_signs(part, data.format) for part in found.groups()]
+                around = own.split("{}")
+                return around[0] + "".join(part + after for part, after in zip(parts, around[1:], strict=True))
+    return None
+
+
+def _with_own_signs(part: str, form: Format) -> str:
+    """A figure in English digits and signs, as the language writes it; anything else as it is."""
+    if not re.fullmatch(r"[0-9]{1,3}(?:,[0-9]{3})*(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?", part):
+        return part
+    whole, point, rest = part.partition(".")
+    return whole.replace(",", form.group) + (form.decimal if point else "") + rest
 
 
 def clean(text: str) -> str:

@@ -62,7 +62,7 @@ def render_value(claim: Claim, policy: str, language: str = "en") -> str:
     if name == "band" and digits is None:
         return words(language).band(float(number))
     if name == "exact" and digits is None:
-        return _with_unit(_plus(number, claim) + signs.number(_plain(number)), claim.unit)
+        return _with_unit(_plus(number, claim) + signs.number(_plain(number)), claim.unit, signs)
     if digits is None:
         raise XagentError(f"{claim.id}: there is no policy {policy!r}.", "See xagent.narrative.render_value.")
     return _rounded(number, name, digits, claim, signs)
@@ -205,11 +205,11 @@ def _rounded(number: Decimal, name: str, digits: int, claim: Claim, signs: Print
         return signs.number(_fixed(size, digits))
 
     if name == "round":
-        return _with_unit(_plus(number, claim) + fixed(number), claim.unit)
+        return _with_unit(_plus(number, claim) + fixed(number), claim.unit, signs)
     if name == "signed":
-        return _with_unit(("+" if number > 0 else "") + fixed(number), claim.unit)
+        return _with_unit(("+" if number > 0 else "") + fixed(number), claim.unit, signs)
     if name == "size":
-        return _with_unit(fixed(abs(number)), claim.unit)
+        return _with_unit(fixed(abs(number)), claim.unit, signs)
     if name == "percent":
         return signs.percent.format(fixed(number * 100))
     if name == "points":
@@ -218,7 +218,7 @@ def _rounded(number: Decimal, name: str, digits: int, claim: Claim, signs: Print
     if name == "sci":
         mantissa, exponent = f"{number:.{digits}e}".split("e")
         mantissa = _plus(number, claim) + signs.number(mantissa)
-        return _with_unit(f"{mantissa}e{int(exponent)}".replace("-", MINUS), claim.unit)
+        return _with_unit(f"{mantissa}e{int(exponent)}".replace("-", MINUS), claim.unit, signs)
     raise XagentError(f"{claim.id}: there is no policy {name!r}.", "See xagent.narrative.render_value.")
 
 
@@ -245,11 +245,13 @@ def _plain(number: Decimal) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", MINUS)
 
 
-def _with_unit(text: str, unit: str | None) -> str:
+def _with_unit(text: str, unit: str | None, signs: Printing) -> str:
     unit = neutral(unit or "")
     if not unit:
         return text
-    return f"{text}{unit}" if unit.startswith(("%", "°")) else f"{text} {unit}"
+    if unit.startswith("%"):  # set off from the number as in a percentage
+        return signs.percent.removesuffix("%").format(text) + unit
+    return f"{text}{unit}" if unit.startswith("°") else f"{text} {unit}"
 
 
 def _date(claim: Claim, signs: Printing, *, with_time: bool) -> str:

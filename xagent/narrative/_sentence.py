@@ -215,7 +215,7 @@ def _bare(text: str, context: Context) -> Iterator[tuple[str, str]]:
         while match := pattern.search(text):
             yield kind, match[0]
             text = text[: match.start()] + "\x1f" * len(match[0]) + text[match.end() :]
-    for match in re.finditer(r"[^\s\x1f\ufffc.,;:()“”!?/-]+", text):
+    for match in re.finditer(r"[^\s\x1f\ufffc.,;:()“”„!?/-]+", text):
         word = fold(match[0])
         if word not in data.vocabulary:
             yield "unknown-word", match[0]

@@ -4,7 +4,7 @@ In: the name of a built-in persona or the path of a TOML file. Out: a validated,
 """
 
 from xagent.personas._disclosure import visible_claims
-from xagent.personas._load import load_persona, persona_names
+from xagent.personas._load import languages, load_persona, persona_names
 from xagent.personas._persona import (
     BLOCKS,
     CHARTS,
@@ -35,6 +35,7 @@ __all__ = [
     "Redaction",
     "SectionPlan",
     "Voice",
+    "languages",
     "load_persona",
     "persona_names",
     "visible_claims",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,16 +15,26 @@ from xagent.errors import ConfigurationFault
 from xagent.personas._persona import BLOCKS, Persona
 
 MAX_BYTES = 256 * 1024
+_CATALOGUE = re.compile(r"catalogue\.([a-z]{2,3})\.toml")
 
 
 def persona_names() -> tuple[str, ...]:
     """Names of the built-in personas, sorted."""
-    folder = files("xagent.personas")
-    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+    names = (f.name for f in files("xagent.personas").iterdir())
+    return tuple(sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml") and not _CATALOGUE.fullmatch(n)))
 
 
-def load_persona(name: str | Path) -> Persona:
+def languages() -> tuple[str, ...]:
+    """Languages that the built-in personas are written in, English first."""
+    found = (_CATALOGUE.fullmatch(f.name) for f in files("xagent.personas").iterdir())
+    return ("en", *sorted(match[1] for match in found if match))
+
+
+def load_persona(name: str | Path, language: str | None = None) -> Persona:
     """A built-in persona by name, or a user's own by the path of its TOML file (`schema = "xagent.persona/1"`).
+
+    language: of `languages()`; without one, English, or what a user's own file says. A file is written in one language,
+    and asking for another is an error: nobody translated its titles.
 
     Raises ConfigurationFault, naming the file, the field and the mend.
     """
@@ -34,7 +46,7 @@ def load_persona(name: str | Path) -> Persona:
                 f"There is no persona {name!r}.",
                 f"Choose one of {', '.join(persona_names())}, or give the path of a .toml file.",
             )
-        return _built_in(name)
+        return _built_in(name, language or "en")
     path = Path(name)
     persona = _parsed(_text_of(path), path.name)
     if persona.name in persona_names():
@@ -42,12 +54,35 @@ def load_persona(name: str | Path) -> Persona:
             f"{path.name}: name: {persona.name!r} is a built-in persona.",
             "Give yours a name of its own; what a reader may see is decided by that name.",
         )
+    if language not in (None, persona.language):
+        raise ConfigurationFault(
+            f"{path.name}: language: it is written in {persona.language!r}, and {language!r} was asked for.",
+            "Write a file with its own name and titles in that language.",
+        )
     return persona
 
 
 @cache
-def _built_in(name: str) -> Persona:
-    return _parsed(files("xagent.personas").joinpath(f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml")
+def _built_in(name: str, language: str) -> Persona:
+    text = files("xagent.personas").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    if language == "en":
+        return _parsed(text, f"{name}.toml")
+    if language not in languages():
+        raise ConfigurationFault(
+            f"language: no persona is written in {language!r}.", f"Use {' or '.join(languages())}."
+        )
+    return _overlaid(tomllib.loads(text), name, language)
+
+
+def _overlaid(data: dict[str, Any], name: str, language: str) -> Persona:
+    """A built-in persona in the words of another language; what it may see and must be told stays the same."""
+    catalogue = f"catalogue.{language}.toml"
+    own = tomllib.loads(files("xagent.personas").joinpath(catalogue).read_text(encoding="utf-8")).get(name)
+    if own is None or set(own["titles"]) != {section["id"] for section in data["sections"]}:
+        raise ConfigurationFault(f"{catalogue}: {name!r} is not there whole.", "Add its title, reader and titles.")
+    sections = [{**section, "title": own["titles"][section["id"]]} for section in data["sections"]]
+    words = {key: value for key, value in own.items() if key in ("title", "reader", "avoid", "reading_grade")}
+    return Persona.model_validate({**data, **words, "language": language, "sections": sections})
 
 
 def _text_of(path: Path) -> str:

@@ -160,7 +160,7 @@ class Persona(_Frozen):
     name: Name
     title: Short
     reader: Short
-    language: Literal["en"] = "en"
+    language: Literal["en", "de"] = "en"
     voice: Voice
     sections: tuple[SectionPlan, ...] = Field(min_length=1)
     limits: Limits = Limits()
