@@ -16,6 +16,7 @@ from xagent.report._checklist import fill_checklist
 from xagent.report._document import SCHEMA, Document
 from xagent.report._report import Report
 from xagent.report._templates import template_sha256
+from xagent.report._withheld import drawn_data
 
 Json = dict[str, Any]
 
@@ -39,7 +40,8 @@ def build_report(
     """The report of one reader.
 
     case and card are JSON as loaded; the raw input is hashed, its values are in the claims that this reader may see.
-    When a claim is withheld from the reader, so is the data of its artifact (never its hash).
+    When a claim is withheld from the reader, so is the data of its artifact, but for what the reader's charts are drawn
+    from, and never its hash.
     problems that stand are recorded, and such a report refuses to be drawn or saved. run is what differs between two
     equal runs (times, questions asked); it never enters the report.
     checklist rows replace those that the regulator's checklist gives; a persona without checklist gets none.
@@ -56,7 +58,7 @@ def build_report(
         "findings": [plain(finding) for finding in findings],
         "narrative": words,
         "claims": visible.public(),
-        "artifacts": _artifacts(artifacts, ledger, visible),
+        "artifacts": _artifacts(artifacts, ledger, visible, persona),
         "checklist": [dict(row) for row in checklist or ()],
         "verification": _verification(narrative, [plain(problem) for problem in problems]),
         "manifest": {
@@ -131,14 +133,15 @@ def _decision(case: Json, ledger: Ledger) -> Json:
     }
 
 
-def _artifacts(artifacts: Sequence[Artifact], ledger: Ledger, visible: Ledger) -> list[Json]:
+def _artifacts(artifacts: Sequence[Artifact], ledger: Ledger, visible: Ledger, persona: Persona) -> list[Json]:
     hidden = {claim.artifact for key, claim in ledger.items() if key not in visible}
     rows = []
     for artifact in sorted(artifacts, key=lambda a: a.tool):
         withheld = artifact.tool in hidden
         evidence = artifact.evidence()
-        data = {} if withheld else evidence["data"]
-        rows.append({**evidence, "data": data, "sha256": artifact.sha256(), "withheld": withheld})
+        data = drawn_data(artifact.tool, evidence["data"], persona) if withheld else evidence["data"]
+        why = None if persona.withholds(f"tool.{artifact.tool}.why") else evidence["why"]
+        rows.append({**evidence, "data": data, "why": why, "sha256": artifact.sha256(), "withheld": withheld})
     return rows
 
 

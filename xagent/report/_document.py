@@ -106,7 +106,7 @@ class VerificationPart(_Part):
 
 
 class ArtifactPart(_Part):
-    """What a tool found. sha256 covers the whole artifact; `withheld` says that this reader may not see its data."""
+    """What a tool found. sha256 covers the whole artifact; `withheld`: this reader may not see all of its data."""
 
     tool: str
     version: str

@@ -31,7 +31,10 @@ class Sentences:
         for sentence in sentences:
             driver = re.fullmatch(r"relevance\.driver\.\d+", sentence.id)
             effect = self._ledger.get(f"{sentence.id}.effect") if driver else None
-            block = "driver" if driver else "" if self._persona.plain else sentence.id.split(".")[1:2]
+            part = sentence.id.split(".")[1:2]
+            block = "driver" if driver else "" if self._persona.plain else part
+            if self._persona.voice == "personal" and part[0:1] in (["contest"], ["procedure"]):
+                block = sentence.id  # each a thing to do or to know
             item = {"tone": tone(effect.value if effect else 0), "parts": self.parts(sentence)}
             if flow and flow[-1]["block"] == block:
                 flow[-1]["items"].append(item)

@@ -155,6 +155,17 @@ def steps_table(steps: Sequence[dict[str, Any]]) -> Table:
     return Table("steps", f"Steps of the process{cut}", ["Step", "Kind", "Began after", "Took", "Status"], rows)
 
 
+def performance_table(facts: Facts) -> Table:
+    """What the system card states about the quality of the model."""
+    rows, n = [], 1
+    while name := facts.cell(f"performance.{n}.metric", "text"):
+        cells = [facts.cell(f"performance.{n}.{part}") for part in ("segment", "n", "value", "period")]
+        rows.append([name, *(cell or NOTHING for cell in cells)])
+        n += 1
+    head = ["Measure", "Measured on", "Cases", "Result", "Period"]
+    return Table("performance", "Quality of the model, as its system card states it", head, rows)
+
+
 def artifacts_table(artifacts: Sequence[dict[str, Any]]) -> Table:
     rows = [
         [Cell(a["tool"]), Cell(a["version"]), Cell(_status(a)), Cell(a["sha256"])] for a in artifacts

@@ -22,6 +22,7 @@ from xagent.report._tables import (
     manifest_table,
     methods_table,
     parameters_table,
+    performance_table,
     steps_table,
     trust_table,
 )
@@ -98,7 +99,7 @@ class View:
     @property
     def checks(self) -> list[Json]:
         """The state of each question, in a word, a mark and a tone."""
-        return [check for row in _CHECKS if (check := self._check(*row))]
+        return [check for row in _ASKED.get(self.persona.voice, _CHECKS) if (check := self._check(*row))]
 
     def _check(self, label: str, key: str, words: dict[str, str]) -> Json | None:
         value = self.facts.value(key)
@@ -114,6 +115,9 @@ class View:
         if self.sheet:
             return []
         rows: list[tuple[str, list[tuple[str, list[Cell]]]]] = []
+        if self.persona.voice == "personal":  # next steps there are told to those who decide
+            channel = self.facts.cell("contest.channel", "text")
+            return [("If you do not agree", [("", [channel])])] if channel else []
         for label, side in (("Spoke for it", "for"), ("Spoke against it", "against")):
             ranks = [n for n in self.drivers if tone(self.facts.number(f"relevance.driver.{n}.effect")) == side]
             if ranks and "drivers" in self.alts:
@@ -194,6 +198,8 @@ class View:
                 yield methods_table(self.facts)
         elif block == "deviation":
             yield deviation_table(self.facts)
+        elif block == "validation":
+            yield performance_table(self.facts)
 
     # -- tail -----------------------------------------------------------------------------------------------------
 
@@ -277,6 +283,15 @@ _CHECKS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("Recent inputs", "drift.state", {"ok": "No shift found", "deviation": "Shifted"}),
     ("Process", "telemetry.state", {"ok": "No fault found", "deviation": "Faults found"}),
 )  # fmt: skip
+_ASKED: dict[str, tuple[tuple[str, str, dict[str, str]], ...]] = {
+    "personal": (
+        ("The score", "reproduction.state", {"ok": "Computed again, the same", "deviation": "Computed again, another"}),
+        ("Trust in the reasons", "trust.level",
+         {"strong": "Strong", "fair": "Fair", "limited": "Limited", "do not rely": "None can be given"}),
+        ("Your case", "deviation.state", {"ok": "Like those it knows", "deviation": "Unlike those it knows"}),
+    ),
+}  # fmt: skip
+"""Questions of readers who ask others than `_CHECKS`."""
 
 
 def _number_and_unit(text: str) -> tuple[str, str]:

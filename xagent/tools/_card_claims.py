@@ -50,6 +50,8 @@ def _lists(card: SystemCard) -> Iterator[Claim]:
             yield _claim(f"validation.open.{n}.text", "text", text, f"/validation/open_findings/{n - 1}")
     for n, text in enumerate(card.changes[:MOST], start=1):
         yield _claim(f"change.{n}.text", "text", text, f"/changes/{n - 1}")
+    if card.performance:
+        yield _claim("performance.count", "count", len(card.performance), "/performance")
     for n, row in enumerate(card.performance[:MOST], start=1):
         at, stem = f"/performance/{n - 1}", f"performance.{n}"
         yield _claim(f"{stem}.metric", "text", row.metric, f"{at}/metric")
