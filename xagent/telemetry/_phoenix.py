@@ -16,8 +16,10 @@ from xagent.telemetry._values import any_ns, flat, hex_id, text
 
 def sniff_phoenix(records: Sequence[Any]) -> bool:
     """Whether the first record is a span with `span_kind` and a context of two ids."""
-    rows = _rows(records[:1])
-    return bool(rows) and "span_kind" in rows[0] and bool(_context(rows[0]))
+    first = records[0] if records else None
+    inner = first.get("data") if isinstance(first, Mapping) else None
+    row = inner[0] if isinstance(inner, list) and inner else first
+    return isinstance(row, Mapping) and "span_kind" in row and bool(_context(row))
 
 
 def read_phoenix(records: Sequence[Any]) -> list[Span]:

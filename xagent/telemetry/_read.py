@@ -64,7 +64,7 @@ def _choose(records: Sequence[Any], path: Path) -> Reader:
 def _spans(reader: Reader, records: Sequence[Any], path: Path) -> list[Span]:
     try:
         spans = reader.read(records)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise _unreadable(reader, error, path) from None
     if len(spans) > MAX_SPANS:
         raise InvalidCase(
