@@ -122,7 +122,11 @@ def own_policy(claim: Claim, persona: Persona) -> str | None:
         "duration": number and claim.scale == "seconds",
         "": False,
     }
-    return policy if fits.get(name, number and not share and claim.scale in ("raw", "logit", "none")) else None
+    return (
+        policy
+        if fits.get(name, number and not share and claim.scale in ("raw", "logit", "none", "probability"))
+        else None
+    )
 
 
 def figure_policy(claim: Claim, persona: Persona) -> str:

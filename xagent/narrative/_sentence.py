@@ -117,7 +117,7 @@ def _coarse(sentence: Sentence, context: Context) -> Iterator[Problem]:
         if isinstance(claim.value, str):
             due = claim.kind == "time" and kind in ("date", "time")
         else:
-            due = scale in _SCALES.get(kind, ("raw", "logit", "none"))
+            due = scale in _SCALES.get(kind, ("raw", "logit", "none", "probability"))
         if due and token.policy.partition("(")[0] != kind:
             message = f"{claim.id} is printed as {token.policy}, and this reader gets {asked}."
             yield _problem("precision", sentence, claim.id, message, "Print it as the persona asks.")

@@ -10,6 +10,9 @@ from xagent.evidence import Ledger
 from xagent.narrative import Sentence
 from xagent.personas import Persona
 
+_LISTED = frozenset({"procedure", "validation", "versions", "gaps", "contest", "signoff"})
+"""Blocks whose sentences stand apart: each is a thing to know, to compare or to do."""
+
 
 class Sentences:
     """Cuts sentences of one narrative. Pieces are (text, claim id), the id "" for plain words."""
@@ -31,15 +34,14 @@ class Sentences:
         for sentence in sentences:
             driver = re.fullmatch(r"relevance\.driver\.\d+", sentence.id)
             effect = self._ledger.get(f"{sentence.id}.effect") if driver else None
-            part = sentence.id.split(".")[1:2]
-            block = "driver" if driver else "" if self._persona.plain else part
-            if self._persona.voice == "personal" and part[0:1] in (["contest"], ["procedure"]):
-                block = sentence.id  # each a thing to do or to know
+            own = sentence.id.split(".")[1:2]
+            listed = bool(driver) or (bool(own) and own[0] in _LISTED)
+            block = "driver" if driver else own if listed or not self._persona.plain else ""
             item = {"tone": tone(effect.value if effect else 0), "parts": self.parts(sentence)}
             if flow and flow[-1]["block"] == block:
                 flow[-1]["items"].append(item)
             else:
-                flow.append({"block": block, "list": bool(driver), "items": [item]})
+                flow.append({"block": block, "list": listed, "items": [item]})
         return flow
 
 

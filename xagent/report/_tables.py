@@ -159,7 +159,8 @@ def performance_table(facts: Facts) -> Table:
     """What the system card states about the quality of the model."""
     rows, n = [], 1
     while name := facts.cell(f"performance.{n}.metric", "text"):
-        cells = [facts.cell(f"performance.{n}.{part}") for part in ("segment", "n", "value", "period")]
+        parts = (("segment", "text"), ("n", None), ("value", None), ("period", "text"))
+        cells = [facts.cell(f"performance.{n}.{part}", policy) for part, policy in parts]
         rows.append([name, *(cell or NOTHING for cell in cells)])
         n += 1
     head = ["Measure", "Measured on", "Cases", "Result", "Period"]

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from xagent.errors import AlteredReport, InvalidCase
 from xagent.evidence import Artifact, Finding, Ledger, sha256_json
 from xagent.narrative import Narrative, Problem, verify
-from xagent.personas import Persona, load_persona, persona_names, visible_claims
+from xagent.personas import Persona, languages, load_persona, persona_names, visible_claims
 from xagent.report._document import Document
 from xagent.report._pointers import compare_claims
 
@@ -147,10 +147,14 @@ def _hashes(data: Json, artifacts: list[Artifact]) -> Iterator[Problem]:
 
 def _reader(data: Json, persona: Persona) -> Iterator[Problem]:
     same = data["manifest"]["versions"].get("xagent") == version("xagent")  # another release may have another reader
-    if same and persona.name in persona_names() and persona != load_persona(persona.name):
+    if same and persona.name in persona_names() and persona != _built_in(persona):
         yield _problem(
             "reader", persona.name, f"{persona.name!r} is a built-in reader, and this is another.", "Use its own file."
         )
+
+
+def _built_in(persona: Persona) -> Persona | None:
+    return load_persona(persona.name, persona.language) if persona.language in languages() else None
 
 
 def _record(data: Json, ledger: Ledger, narrative: Narrative) -> Iterator[Problem]:
