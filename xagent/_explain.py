@@ -24,6 +24,8 @@ def explain(
     case: Case | str | Path | None = None,
     persona: str | Persona = "regulator",
     settings: Settings | None = None,
+    *,
+    language: str | None = None,
     **live: Any,
 ) -> Report:
     """The verified report on one prediction for one reader.
@@ -32,8 +34,11 @@ def explain(
     live prediction: see `xagent.bring.explain_live`, which takes the same keywords. `model`, `tokenizer` and `prompt`
     or `messages` describe an answer of a language model: see `xagent.bring.explain_answer`.
 
+    language: of the report, `en` or `de`; None for that of the persona. What the case itself says is not translated.
+
     Raises an XagentError whose message names the field or file and the mend.
     """
+    persona = _reader(persona, language)
     if case is None:
         from xagent.bring import explain_answer, explain_live
 
@@ -55,15 +60,27 @@ def explain_all(
     personas: Sequence[str | Persona],
     settings: Settings | None = None,
     progress: Progress | None = None,
+    language: str | None = None,
 ) -> list[Report]:
     """The reports for several readers, from one computation of the evidence."""
     settings = settings or load_settings()
-    readers = [p if isinstance(p, Persona) else load_persona(p) for p in personas]
+    readers = [_reader(persona, language, settings.personas) for persona in personas]
     if not isinstance(case, Case):
         case = load_case(case, allow_outside=settings.allow_outside)
     card = load_card(case)
     subject = load_subject(case, device=settings.device, allow_mismatch=settings.allow_mismatch)
     return run(case, card, subject, readers, settings, progress)
+
+
+def _reader(persona: str | Persona, language: str | None, folder: Path | None) -> Persona:
+    if not isinstance(persona, Persona):
+        return load_persona(persona, language, folder)
+    if language not in (None, persona.language):
+        raise UsageFault(
+            f"language: the persona {persona.name!r} is written in {persona.language!r}, not in {language!r}.",
+            "Give its name, or a persona that is written in that language.",
+        )
+    return persona
 
 
 def trace(

@@ -13,6 +13,7 @@ from xagent._shell import stdin_text
 from xagent.case import Case, load_case
 
 if TYPE_CHECKING:
+    from xagent.personas import Persona
     from xagent.settings import Settings
 
 
@@ -25,14 +26,14 @@ def opened(sources: Sequence[str], settings: Settings) -> Iterator[Case]:
         yield load_case(source, allow_outside=settings.allow_outside, stdin=stdin)
 
 
-def print_plan(case: Case, readers: Sequence[str], settings: Settings) -> None:
+def print_plan(case: Case, readers: Sequence[str | Persona], settings: Settings) -> None:
     """What would run and what it would cost; nothing runs."""
     from xagent._plan import planned
 
     print("\n".join(planned(case, readers, settings).lines()))
 
 
-def print_reports(case: Case, readers: Sequence[str], settings: Settings, *, quiet: bool) -> None:
+def print_reports(case: Case, readers: Sequence[str | Persona], settings: Settings, *, quiet: bool) -> None:
     """The JSON of every report on stdout; no file is written."""
     with Lines(case.id, quiet=quiet) as lines:
         for report in explain_all(case, readers, settings, lines.tool):
@@ -40,7 +41,13 @@ def print_reports(case: Case, readers: Sequence[str], settings: Settings, *, qui
 
 
 def write_reports(
-    case: Case, readers: Sequence[str], settings: Settings, folder: Path, formats: Sequence[str], *, quiet: bool
+    case: Case,
+    readers: Sequence[str | Persona],
+    settings: Settings,
+    folder: Path,
+    formats: Sequence[str],
+    *,
+    quiet: bool,
 ) -> None:
     """The files of every report; all are drawn before the first is written, so that a failure leaves none."""
     with Lines(case.id, quiet=quiet) as lines:

@@ -29,6 +29,10 @@ app = typer.Typer(
 )
 
 
+readers = typer.Typer(rich_markup_mode=None)
+app.add_typer(readers, name="personas")
+
+
 class SchemaName(StrEnum):
     case = "case"
     system = "system"
@@ -61,6 +65,7 @@ def explain(
     persona: Annotated[
         str, typer.Option("--persona", "-p", help="Who reads: a name, several with commas, a .toml file, or all.")
     ] = "regulator",
+    language: Annotated[str | None, typer.Option("--language", "-l", help="Of the reports: en or de.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the reports.")] = Path("reports"),
     formats: Annotated[str, typer.Option("--format", help="html, pdf, json, with commas.")] = "html,pdf,json",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report's JSON on stdout, write no files.")] = False,
@@ -86,7 +91,7 @@ def explain(
     if unknown or not wanted:
         raise UsageFault(f"--format: {', '.join(unknown) or 'nothing'} is not a format.", "Use html, pdf or json.")
     with no_collection():
-        from xagent.personas import persona_names
+        from xagent.personas import load_persona, persona_names
         from xagent.settings import load_settings
 
         settings = load_settings(
@@ -98,16 +103,17 @@ def explain(
             allow_outside=allow_outside,
             no_llm=no_llm,
         )
-        names = persona_names() if persona == "all" else [part.strip() for part in persona.split(",")]
+        named = persona_names(settings.personas) if persona == "all" else parts(persona)
+        wanted_readers = [load_persona(name, language, settings.personas) for name in named]
         from xagent import _explain_door as door
 
         for case in door.opened(cases, settings):
             if dry_run:
-                door.print_plan(case, names, settings)
+                door.print_plan(case, wanted_readers, settings)
             elif as_json:
-                door.print_reports(case, names, settings, quiet=quiet)
+                door.print_reports(case, wanted_readers, settings, quiet=quiet)
             else:
-                door.write_reports(case, names, settings, output, wanted, quiet=quiet)
+                door.write_reports(case, wanted_readers, settings, output, wanted, quiet=quiet)
 
 
 @app.command()
@@ -174,13 +180,32 @@ def schema(name: Annotated[SchemaName, typer.Argument(help="case, system or repo
     print(json.dumps(data, indent=2, ensure_ascii=False))
 
 
-@app.command()
-def personas() -> None:
-    """List the readers that a report can be written for."""
-    from xagent.personas import load_persona, persona_names
+@readers.callback(invoke_without_command=True)
+def personas(context: typer.Context) -> None:
+    """The readers that a report can be written for."""
+    if context.invoked_subcommand is None:
+        list_personas()
 
-    for name in persona_names():
-        print(f"{name:16} {load_persona(name).reader}")
+
+@readers.command("list")
+def list_personas() -> None:
+    """List them, those of your own folder (`personas` in xagent.toml) last."""
+    from xagent._personas_door import listed
+    from xagent.settings import load_settings
+
+    print("\n".join(listed(load_settings())))
+
+
+@readers.command("show")
+def show_persona(
+    name: Annotated[str, typer.Argument(help="A name, or the path of a .toml file.")],
+    language: Annotated[str | None, typer.Option("--language", "-l", help="en or de.")] = None,
+) -> None:
+    """Print what a reader gets, in which order, what it must be told and what is kept from it."""
+    from xagent._personas_door import shown
+    from xagent.settings import load_settings
+
+    print("\n".join(shown(name, load_settings(), language)))
 
 
 @app.command()
