@@ -69,7 +69,7 @@ def _counted(rows: int) -> str:
 
 def planned(case: Case, personas: Sequence[str | Persona], settings: Settings) -> Plan:
     """The plan of `explain` for a case and its readers. Raises what loading the case's model raises."""
-    readers = [p if isinstance(p, Persona) else load_persona(p) for p in personas]
+    readers = [p if isinstance(p, Persona) else load_persona(p, folder=settings.personas) for p in personas]
     subject = load_subject(case, device=settings.device, allow_mismatch=settings.allow_mismatch)
     ctx = Context(
         case=case, card=load_card(case), subject=subject, seed=settings.seed, rules=settings.rules,

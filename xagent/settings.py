@@ -68,8 +68,8 @@ class Settings(BaseSettings):
     seed: of every random choice. device: where the model runs. rules: name of the relevance rule set. methods: names of
     the methods that give a second opinion, chosen by cost when empty. cache: folder that keeps what was computed of a
     reference population, so that the next case of the same model need not; whoever can write there can change what
-    reports say. trust: see `TrustSettings`. llm: see `LlmSettings`. no_llm: no language model, whatever `llm` says.
-    allow_mismatch: go on with a model file that is
+    reports say. personas: folder with a user's own personas, each `<name>.toml`. trust: see `TrustSettings`. llm: see
+    `LlmSettings`. no_llm: no language model, whatever `llm` says. allow_mismatch: go on with a model file that is
     not the recorded one, and say so in the report. allow_outside: let paths of a case leave its folder.
     """
 
@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     rules: str = "conserving"
     methods: tuple[str, ...] = ()
     cache: Path | None = None
+    personas: Path | None = None
     trust: TrustSettings = TrustSettings()
     llm: LlmSettings = LlmSettings()
     no_llm: bool = False

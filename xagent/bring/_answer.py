@@ -82,8 +82,9 @@ def explain_answer(
             reference_name=reference_name,
         )
         case, known = with_answer(draft, live.output, record_prediction(live, asked, decided_at=moment))
-        reader = persona if isinstance(persona, Persona) else load_persona(persona)
-        return run(case, known, live, [reader], settings or load_settings())[0]
+        settings = settings or load_settings()
+        reader = persona if isinstance(persona, Persona) else load_persona(persona, folder=settings.personas)
+        return run(case, known, live, [reader], settings)[0]
 
 
 def _generated(

@@ -78,8 +78,9 @@ def explain_live(
         live = _subject(model, draft, reference, tokenizer, encoder, (classes, output_kind, unit))
         answer = record_prediction(live, draft.input, decided_at=moment, target=target, threshold=threshold)
         case, known = with_answer(draft, live.output, answer)
-        reader = persona if isinstance(persona, Persona) else load_persona(persona)
-        return run(case, known, live, [reader], settings or load_settings())[0]
+        settings = settings or load_settings()
+        reader = persona if isinstance(persona, Persona) else load_persona(persona, folder=settings.personas)
+        return run(case, known, live, [reader], settings)[0]
 
 
 Said = tuple[Sequence[str], str | None, str | None]

@@ -4,7 +4,7 @@ In: the name of a built-in persona or the path of a TOML file. Out: a validated,
 """
 
 from xagent.personas._disclosure import visible_claims
-from xagent.personas._load import languages, load_persona, persona_names
+from xagent.personas._load import languages, load_persona, persona_names, persona_source
 from xagent.personas._persona import (
     BLOCKS,
     CHARTS,
@@ -38,5 +38,6 @@ __all__ = [
     "languages",
     "load_persona",
     "persona_names",
+    "persona_source",
     "visible_claims",
 ]

@@ -15,13 +15,38 @@ from xagent.errors import ConfigurationFault
 from xagent.personas._persona import BLOCKS, Persona
 
 MAX_BYTES = 256 * 1024
+MAX_FILES = 200
 _CATALOGUE = re.compile(r"catalogue\.([a-z]{2,3})\.toml")
 
 
-def persona_names() -> tuple[str, ...]:
-    """Names of the built-in personas, sorted."""
+def persona_names(folder: Path | None = None) -> tuple[str, ...]:
+    """Names of the built-in personas, sorted, and after them those of a folder of a user's own.
+
+    Raises ConfigurationFault when there is no such folder.
+    """
     names = (f.name for f in files("xagent.personas").iterdir())
-    return tuple(sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml") and not _CATALOGUE.fullmatch(n)))
+    found = sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml") and not _CATALOGUE.fullmatch(n))
+    return (*found, *(_own_files(folder) if folder else ()))
+
+
+def persona_source(name: str | Path, folder: Path | None = None) -> Path | None:
+    """The file that a persona comes from; None for a built-in one."""
+    if isinstance(name, str) and not name.endswith(".toml") and not {"/", "\\"} & set(name):
+        return None if name in persona_names() else (_own_files(folder) if folder else {}).get(name)
+    return Path(name)
+
+
+def _own_files(folder: Path) -> dict[str, Path]:
+    """The files of a folder by the names they must have inside, sorted."""
+    try:
+        found = sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+    except OSError as error:
+        raise ConfigurationFault(
+            f"personas: the folder {folder} cannot be read ({error.strerror}).", "Correct it in xagent.toml."
+        ) from None
+    if len(found) > MAX_FILES:
+        raise ConfigurationFault(f"personas: {folder} holds {len(found)} files.", f"Keep at most {MAX_FILES}.")
+    return {path.stem: path for path in found}
 
 
 def languages() -> tuple[str, ...]:
@@ -30,8 +55,9 @@ def languages() -> tuple[str, ...]:
     return ("en", *sorted(match[1] for match in found if match))
 
 
-def load_persona(name: str | Path, language: str | None = None) -> Persona:
-    """A built-in persona by name, or a user's own by the path of its TOML file (`schema = "xagent.persona/1"`).
+def load_persona(name: str | Path, language: str | None = None, folder: Path | None = None) -> Persona:
+    """A built-in persona by name, or a user's own (`schema = "xagent.persona/1"`): by the path of its TOML file, or by
+    its name when the file is `<name>.toml` in `folder`.
 
     language: of `languages()`; without one, English, or what a user's own file says. A file is written in one language,
     and asking for another is an error: nobody translated its titles.
@@ -40,15 +66,20 @@ def load_persona(name: str | Path, language: str | None = None) -> Persona:
     """
     if not isinstance(name, str | Path):
         raise ConfigurationFault(f"persona: {name!r} is no name.", "Give a name, a path or a Persona.")
-    if isinstance(name, str) and not name.endswith(".toml") and not {"/", "\\"} & set(name):
-        if name not in persona_names():
-            raise ConfigurationFault(
-                f"There is no persona {name!r}.",
-                f"Choose one of {', '.join(persona_names())}, or give the path of a .toml file.",
-            )
+    if isinstance(name, str) and name in persona_names():
         return _built_in(name, language or "en")
-    path = Path(name)
+    path = persona_source(name, folder)
+    if path is None:
+        raise ConfigurationFault(
+            f"There is no persona {name!r}.",
+            f"Choose one of {', '.join(persona_names(folder))}, or give the path of a .toml file.",
+        )
     persona = _parsed(_text_of(path), path.name)
+    if not str(name).endswith(".toml") and persona.name != name:
+        raise ConfigurationFault(
+            f"{path.name}: name: it is {persona.name!r} inside.",
+            f"Call the file {persona.name}.toml, or mend the name.",
+        )
     if persona.name in persona_names():
         raise ConfigurationFault(
             f"{path.name}: name: {persona.name!r} is a built-in persona.",
