@@ -1,9 +1,11 @@
 """What the serving process recorded about itself: the trace of one prediction.
 
-In: a telemetry file in one of a dozen formats, untrusted. Out: one frozen, typed trace.
+In: a telemetry file in one of a dozen formats, untrusted. Out: one frozen, typed trace. And the other way about: a run
+of xagent itself as a trace, to a file or a collector, when asked.
 """
 
 from xagent.telemetry._documents import MAX_TRACE_BYTES
+from xagent.telemetry._emit import emit, recorded
 from xagent.telemetry._mapping import STEP_KINDS
 from xagent.telemetry._read import MAX_SPANS, read_trace
 from xagent.telemetry._readers import Reader, readers, register
@@ -16,10 +18,10 @@ from xagent.telemetry._views import (
     ModelCall,
     Override,
     Sampling,
-    annotations,
     fallbacks,
     features,
     guardrails,
+    judgements,
     model_calls,
     overrides,
     payloads,
@@ -49,15 +51,17 @@ __all__ = [
     "Sampling",
     "Source",
     "Span",
-    "annotations",
+    "emit",
     "fallbacks",
     "features",
     "guardrails",
+    "judgements",
     "model_calls",
     "overrides",
     "payloads",
     "read_trace",
     "readers",
+    "recorded",
     "register",
     "retries",
     "sampling",

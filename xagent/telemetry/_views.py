@@ -131,8 +131,10 @@ def overrides(trace: ProcessTrace) -> tuple[Override, ...]:
     for span, facts in _by_span(trace, trace.facts("xagent.override.")):
         for time_ns in sorted({fact.time_ns for fact in facts}):
             here = [fact for fact in facts if fact.time_ns == time_ns]
-            parts = (_first(here, f"xagent.override.{part}") for part in ("who", "from", "to", "why", "at"))
-            found.append(Override(span, *parts, time_ns=time_ns))
+            who, before, after, why, at = (
+                _first(here, f"xagent.override.{part}") for part in ("who", "from", "to", "why", "at")
+            )
+            found.append(Override(span, who, before, after, why, at, time_ns))
     return tuple(sorted(found, key=lambda o: o.time_ns))
 
 
@@ -192,7 +194,7 @@ def versions(trace: ProcessTrace) -> tuple[Fact, ...]:
     )  # fmt: skip
 
 
-def annotations(trace: ProcessTrace) -> tuple[Annotation, ...]:
+def judgements(trace: ProcessTrace) -> tuple[Annotation, ...]:
     """Judgements that were added to the trace afterwards."""
     found = []
     for span in trace.spans:
