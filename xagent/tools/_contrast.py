@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import log
 from typing import TYPE_CHECKING, Any
 
@@ -109,13 +110,18 @@ def background_of(ctx: Context, encoded: Encoded, reference: Reference | None) -
 
 
 def owner_of(encoded: Encoded) -> Tensor:
-    """(d,) int64: the player of each column of a row."""
+    """(d,) int64: the player of each column of a row; not to be changed."""
+    return _owner(tuple(player.index for player in encoded.players), encoded.inputs[encoded.traced].shape[1])
+
+
+@lru_cache(maxsize=32)
+def _owner(indices: tuple[tuple[int, ...], ...], columns: int) -> Tensor:
     import torch
 
-    places = [place for place, player in enumerate(encoded.players) for _ in player.index]
-    columns = [column for player in encoded.players for column in player.index]
-    owner = torch.zeros(encoded.inputs[encoded.traced].shape[1], dtype=torch.int64)
-    owner[columns] = torch.tensor(places)
+    owner = torch.zeros(columns, dtype=torch.int64)
+    owner[[column for index in indices for column in index]] = torch.tensor(
+        [place for place, index in enumerate(indices) for _ in index]
+    )
     return owner
 
 

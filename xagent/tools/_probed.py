@@ -1,9 +1,9 @@
-"""Coalitions of one case, asked of the model once for all tools of a run that look at them."""
+"""What one case has already cost: its coalitions and the slope of its trace, for all tools of a run that need them."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -14,25 +14,57 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xagent.case import Case
+    from xagent.relevance import Trace
     from xagent.subject import Encoded, Subject
     from xagent.trust import Grouping, Limits, Probes, Reason
 
 _ROUNDING = 1e-5
 """A model in memory may have learnt since: the ends are asked again, and may differ by no more than this part."""
 
+_SMALLEST = 1e-12
+
 
 @dataclass(frozen=True)
 class _Kept:
-    """Of the last case of a subject. case: held, so that no other object can have its id; probes: without a score
-    function, which would hold the subject."""
+    """Of the last case of a subject. case: held, so that no other object can have its id. found: probes without a score
+    function, which would hold the subject; (explained score, slope) of the trace."""
 
     case: Case
-    key: tuple[Any, ...]
-    probes: Probes
+    found: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
 
 _LAST: WeakKeyDictionary[Subject, _Kept] = WeakKeyDictionary()
 _LOCK = threading.Lock()
+
+
+def _found(ctx: Context) -> dict[tuple[Any, ...], Any]:
+    with _LOCK:
+        kept = _LAST.get(ctx.subject)
+        if kept is None or kept.case is not ctx.case:
+            kept = _LAST[ctx.subject] = _Kept(ctx.case)
+        return kept.found
+
+
+def keep_slope(ctx: Context, encoded: Encoded, contrast: Contrast, trace: Trace, background: Tensor | None) -> None:
+    """Remember the slope of a trace, whose relevance is (x - baseline) * slope. It is not known where x equals the
+    baseline, and NaN there."""
+    import torch
+
+    x, relevance = encoded.inputs[encoded.traced].detach(), trace.relevance[encoded.traced]
+    apart = x if background is None else x - background.to(x)
+    score = float(trace.score.reshape(-1)[0])
+    known = apart.abs() > _SMALLEST  # below it the product may have lost its digits
+    slope = torch.where(known, relevance / apart.to(relevance), torch.nan)
+    _found(ctx)["slope", contrast, ctx.rules] = (score, slope)
+
+
+def slope_of(ctx: Context, contrast: Contrast, score: float) -> Tensor | None:
+    """The slope (1, ...) that an earlier tool of the run found, if the model still gives the case this score."""
+    before, slope = _found(ctx).get(("slope", contrast, ctx.rules), (None, None))
+    if before is None or abs(before - score) > _ROUNDING * max(abs(before), abs(score)):
+        return None
+    kept: Tensor = slope
+    return kept
 
 
 def probed(
@@ -44,18 +76,24 @@ def probed(
 
     score = score_coalitions(ctx, encoded, contrast, background)
     exact = exact_players(ctx, encoded)
-    key = (contrast, ctx.seed, exact, limits.grouping["correlation"], tuple(background.shape))
-    with _LOCK:
-        kept = _LAST.get(ctx.subject)
-    if kept is not None and kept.case is ctx.case and kept.key == key:
-        again = replace(kept.probes, score=checked(score))
+    key = ("probes", contrast, ctx.seed, exact, limits.grouping["correlation"], tuple(background.shape))
+    kept = _found(ctx)
+    if key in kept:
+        again = replace(kept[key], score=checked(score))
         if _same(again, len(encoded.players)):
             return again
     found = probe(with_progress(ctx, score, "trust"), len(encoded.players), ctx.seed, grouping=grouping, exact=exact)
     if not isinstance(found, str):
-        with _LOCK:
-            _LAST[ctx.subject] = _Kept(ctx.case, key, replace(found, score=_nothing))
+        kept[key] = replace(found, score=_nothing)
     return found
+
+
+def forget_coalitions() -> None:
+    """Drop the coalitions that are kept; the next tool asks the model anew."""
+    with _LOCK:
+        for kept in _LAST.values():
+            for key in [key for key in kept.found if key[0] == "probes"]:
+                del kept.found[key]
 
 
 def _nothing(keep: Tensor) -> Tensor:

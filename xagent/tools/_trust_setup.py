@@ -17,10 +17,11 @@ from xagent.tools._contrast import (
     owner_of,
     score_coalitions,
 )
+from xagent.tools._probed import slope_of
 from xagent.tools.relevance import per_unit
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from xagent.subject import Encoded
     from xagent.trust import Grouping, Limits, Manifold
@@ -153,10 +154,10 @@ def lists_from_other_baselines(
     found = {name: other for name, other in found.items() if name != used}
     if not found:
         return {}, ()
-    changes = _changes(ctx, encoded, contrast, [background, *found.values()])
+    score, changes = _changes(ctx, encoded, contrast, [background, *found.values()])
     same = [change * changes[0] > 0 and abs(change) >= least * abs(changes[0]) for change in changes[1:]]
     others = {name: other for (name, other), fits in zip(found.items(), same, strict=True) if fits}
-    lists = _lists(ctx, encoded, contrast, others)
+    lists = _lists(ctx, encoded, contrast, others, score)
     if refine:
         from xagent.trust import refined
 
@@ -167,35 +168,47 @@ def lists_from_other_baselines(
     return lists, tuple(name for name in found if name not in others)
 
 
-def _changes(ctx: Context, encoded: Encoded, contrast: Contrast, backgrounds: list[Tensor]) -> list[float]:
-    """f(x) - f(b) for each background."""
+def _changes(
+    ctx: Context, encoded: Encoded, contrast: Contrast, backgrounds: list[Tensor]
+) -> tuple[float, list[float]]:
+    """f(x), and f(x) - f(b) for each background."""
     import torch
 
     x = encoded.inputs[encoded.traced]
     rows = torch.cat([x, *(b.to(x).expand(len(b), *x.shape[1:]) for b in backgrounds)])
     scores = contrast.of(ctx.subject.logits({**_expanded(encoded, len(rows)), encoded.traced: rows}))
     full, *others = torch.split(scores, [1, *(len(b) for b in backgrounds)])
-    return [float(full[0] - other.mean()) for other in others]
+    return float(full[0]), [float(full[0] - other.mean()) for other in others]
 
 
-def _lists(ctx: Context, encoded: Encoded, contrast: Contrast, others: dict[str, Tensor]) -> dict[str, Tensor]:
+def _lists(
+    ctx: Context, encoded: Encoded, contrast: Contrast, others: dict[str, Tensor], score: float
+) -> dict[str, Tensor]:
     if not others:
         return {}
     if ctx.subject.module is None:
         return _without_module(ctx, encoded, contrast, others)
+    x = encoded.inputs[encoded.traced]
+    apart = {name: x - b.to(x).expand(1, *x.shape[1:]) for name, b in others.items()}
+    slope = slope_of(ctx, contrast, score)
+    if slope is None or any(bool(slope[d != 0].isnan().any()) for d in apart.values()):
+        slope = _slope(ctx, encoded, ctx.subject.module, contrast)
+    # Where x equals the baseline there is no relevance, whatever the slope.
+    return {name: _by_player(encoded, (d * slope.nan_to_num()).detach()) for name, d in apart.items()}
+
+
+def _slope(ctx: Context, encoded: Encoded, module: nn.Module, contrast: Contrast) -> Tensor:
+    """(1, ...): relevance is (x - baseline) * slope for every baseline, so any that x equals nowhere shows it."""
     import torch
 
     from xagent.relevance import Target, Tracer
 
     target = Target.value() if contrast.foil is None else Target.contrast(contrast.target, contrast.foil)
-    tracer = Tracer(ctx.subject.module, rules=ctx.rules, forward=ctx.subject.forward)
-    shape = (len(others), *encoded.inputs[encoded.traced].shape[1:])
-    inputs = {name: x.expand(len(others), *x.shape[1:]).contiguous() for name, x in encoded.inputs.items()}
-    baseline = torch.cat([b.to(inputs[encoded.traced]).expand(1, *shape[1:]) for b in others.values()])
+    tracer, x = Tracer(module, rules=ctx.rules, forward=ctx.subject.forward), encoded.inputs[encoded.traced]
+    baseline = torch.where(x == 0, -1.0, 0.0).to(x)
     with ctx.subject.lock:
-        trace = tracer.trace(inputs, of=[encoded.traced], target=target, baseline={encoded.traced: baseline})
-    relevance = trace.relevance[encoded.traced]
-    return {name: _by_player(encoded, relevance[n : n + 1]) for n, name in enumerate(others)}
+        trace = tracer.trace(encoded.inputs, of=[encoded.traced], target=target, baseline={encoded.traced: baseline})
+    return (trace.relevance[encoded.traced] / (x - baseline)).detach()
 
 
 def _by_player(encoded: Encoded, relevance: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from xagent.tools._contrast import (
     score_coalitions,
 )
 from xagent.tools._driver_claims import relevance_claims
+from xagent.tools._probed import keep_slope
 from xagent.tools._refining import method_words, refinement_of
 from xagent.tools._relevance_result import (
     HeadRelevance,
@@ -124,6 +125,7 @@ def _traced(
             layers=True,
             heads=True,
         )
+    keep_slope(ctx, encoded, contrast, trace, background)
     ledger = {name: number(getattr(trace.ledger, name)) for name in LEDGER}
     score, total = number(trace.score), number(trace.ledger.total)
     return {
