@@ -25,16 +25,15 @@ def opened(settings: Settings) -> Asker | None:
     return open_llm(settings)
 
 
-def planned(
-    deps: Deps, ledger: Ledger, findings: Sequence[Finding], asked: Sequence[str], earlier: Sequence[Json]
-) -> tuple[list[Json], list[Json]]:
-    """What the language model asks for besides the rules, and the records of how it was asked."""
+def planned(deps: Deps, ledger: Ledger, findings: Sequence[Finding], state: State) -> State:
+    """What the language model asks for once all else has run, and how it was asked; empty without one."""
     if deps.llm is None:
-        return [], []
+        return {}
     from xagent.agent._planner import proposals
 
-    asks = proposals(deps, ledger, findings, asked, earlier, registry())
-    return asks, deps.llm.take()
+    asks = proposals(deps, ledger, findings, state, registry())
+    wanted = [ask["tool"] for ask in asks if ask["installed"]]
+    return {"asks": asks, "asked": state["asked"] + wanted, "calls": deps.llm.take()}
 
 
 def reworded(narratives: Mapping[str, Narrative], ledger: Ledger, findings: Sequence[Finding], deps: Deps) -> State:

@@ -63,22 +63,14 @@ def assess(state: State, runtime: Runtime[Deps]) -> State:
     deps, artifacts = runtime.context, state.get("artifacts", {})
     ledger, findings = assess_evidence(deps, artifacts)
     added: State = {"claims": ledger.public(), "findings": [finding.public() for finding in findings]}
-    if state["passes"] < MOST_PASSES:
-        installed, passed = registry(), state["passes"] + 1
-        new = [q for q in questions(ledger, findings) if q.tool not in state["asked"]]
-        asks: list[Json] = [
-            {"tool": q.tool, "why": q.why, "pass": passed, "installed": q.tool in installed} for q in new
-        ]
-        wanted = [*state["asked"], *(q.tool for q in new if q.tool in installed)]
-        more, calls = planned(deps, ledger, findings, wanted, state["asks"])
-        asks += [ask | {"pass": passed} for ask in more]
-        wanted += [ask["tool"] for ask in more if ask["installed"]]
-        if asks:
-            added["asks"] = asks
-        if new or wanted != state["asked"]:
-            added |= {"asked": wanted, "passes": passed}
-        if calls:
-            added["calls"] = calls
+    installed, passed = registry(), state["passes"] + 1
+    new = [q for q in questions(ledger, findings) if q.tool not in state["asked"]]
+    if new and state["passes"] < MOST_PASSES:
+        added["asks"] = [{"tool": q.tool, "why": q.why, "pass": passed, "installed": q.tool in installed} for q in new]
+        added["asked"] = state["asked"] + [q.tool for q in new if q.tool in installed]
+        added["passes"] = passed
+    elif all(name in artifacts for name in state["asked"]):  # the rules want no more: a language model may
+        added |= planned(deps, ledger, findings, state)
     return added
 
 

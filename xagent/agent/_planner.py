@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from xagent.agent._state import Deps, Json
+from xagent.agent._state import Deps, Json, State
 from xagent.agent.llm import Answer, Asker, NoAnswer, ToolCall, described
 from xagent.evidence import Finding, Ledger
 from xagent.narrative.llm import prompt
+from xagent.personas import Persona
 from xagent.tools import Tool
 
 PURPOSE = "planning"
+MOST_ROUNDS = 2
 MOST_TOOLS = 2
 """Tools that one answer may add."""
 MOST_NAMED = 8
@@ -30,33 +32,33 @@ _FACTS = re.compile(
 
 
 def proposals(
-    deps: Deps,
-    ledger: Ledger,
-    findings: Sequence[Finding],
-    asked: Sequence[str],
-    earlier: Iterable[Json],
-    installed: Mapping[str, Tool[Any]],
+    deps: Deps, ledger: Ledger, findings: Sequence[Finding], state: State, installed: Mapping[str, Tool[Any]]
 ) -> list[Json]:
     """What the language model asks for, as entries of the run record; those with `refused` are not to be run.
 
-    asked: tools that have run or are about to. earlier: entries of former rounds. Empty when there is nothing to offer,
-    nothing may be told, or no answer came.
+    Empty when there is nothing to offer, no reader lets a language model have anything, no answer came, or it was asked
+    often enough.
     """
-    llm = deps.llm
+    llm, asked = deps.llm, state["asked"]
+    done = 1 + sum(call["purpose"] == PURPOSE for call in state.get("calls", []))
     offered = {
         name: tool
         for name, tool in installed.items()
         if name not in asked and all(need in asked for need in tool.needs) and re.fullmatch(r"[\w-]{1,64}", name)
     }
-    if llm is None or not llm.can_call_tools or not offered or not all(p.redaction.wording for p in deps.personas):
+    readers = [persona for persona in deps.personas if persona.redaction.wording]
+    if llm is None or not llm.can_call_tools or not offered or not readers or done > MOST_ROUNDS:
         return []
-    before = [entry for entry in earlier if entry.get("by") == PURPOSE]
+    before = [entry for entry in state["asks"] if entry.get("by") == PURPOSE]
+    known = _known(deps, readers, ledger, findings, asked, before)
     messages = [
         {"role": "system", "content": prompt("planner")},
-        {"role": "user", "content": json.dumps(_known(deps, ledger, findings, asked, before), ensure_ascii=False)},
+        {"role": "user", "content": json.dumps(known, ensure_ascii=False)},
     ]
     answer = _answer(llm, messages, [_offer(name, tool) for name, tool in offered.items()])
-    return [] if answer is None else list(_judged(answer.tool_calls, offered, asked))
+    if answer is None:
+        return []
+    return [entry | {"round": done} for entry in _judged(answer.tool_calls, offered, asked)]
 
 
 def _answer(llm: Asker, messages: list[Json], tools: list[Json]) -> Answer | None:
@@ -66,26 +68,28 @@ def _answer(llm: Asker, messages: list[Json], tools: list[Json]) -> Answer | Non
         return None
 
 
-def _known(deps: Deps, ledger: Ledger, findings: Sequence[Finding], asked: Sequence[str], before: list[Json]) -> Json:
-    """The data of the question: facts that every reader may see and every reader's redaction gives away."""
+def _known(
+    deps: Deps,
+    readers: Sequence[Persona],
+    ledger: Ledger,
+    findings: Sequence[Finding],
+    asked: Sequence[str],
+    before: list[Json],
+) -> Json:
+    """The data of the question: facts that each of the readers may see and whose redaction gives them away."""
+    views = [(persona, ledger.visible_to(persona.name)) for persona in readers]
     seen = Ledger(
-        claim
-        for key, claim in ledger.items()
-        if all(key in view and p.given_to_llm(key) != "nothing" for p, view in _views(deps, ledger))
+        claim for key, claim in ledger.items() if all(key in v and p.given_to_llm(key) != "nothing" for p, v in views)
     )
     wanted = [key for key in seen if _FACTS.fullmatch(key)]
     return {
         "kind": deps.case.input.kind,
-        "readers": [persona.title for persona in deps.personas],
+        "readers": [persona.title for persona in readers],
         "tools_run": list(asked),
         "earlier_asks": [{key: entry[key] for key in ("tool", "refused") if key in entry} for entry in before],
         "findings": [{"kind": f.kind, "severity": f.severity} for f in findings],
-        "facts": described(wanted, seen, deps.personas[0], values=False),
+        "facts": described(wanted, seen, readers[0], values=False),
     }
-
-
-def _views(deps: Deps, ledger: Ledger) -> list[tuple[Any, Ledger]]:
-    return [(persona, ledger.visible_to(persona.name)) for persona in deps.personas]
 
 
 def _offer(name: str, tool: Tool[Any]) -> Json:

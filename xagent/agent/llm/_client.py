@@ -19,6 +19,8 @@ MOST_RETRIES = 2
 """Retries of one question on one step of the ladder."""
 FIRST_WAIT = 0.5
 """Seconds before a retry when the server names none; doubled each time."""
+GRACE = 0.1
+"""Seconds in which a request that was out of time may end by itself."""
 MOST_SILENT = 2
 """Questions in a row without any answer from the server, after which it is not asked again in this run."""
 
@@ -117,7 +119,7 @@ class Client:
 
         worker = threading.Thread(target=work, name="xagent-llm", daemon=True)
         worker.start()
-        worker.join(limit)
+        worker.join(limit + GRACE)
         late = f"The server did not answer within {limit:.3g} seconds."
         outcome = found[0] if found else Unreachable(late, again=False)
         record: Json = {"step": step, "seconds": round(time.monotonic() - began, 3)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import Any
 
 from xagent.agent.llm._model import Answer, Json, ToolCall
@@ -43,17 +44,18 @@ class Transport:
                 "Run `pip install 'openai>=3,<4'`, or pass --no-llm.",
             ) from None
         self._openai = openai
-        key = settings.api_key.get_secret_value() if settings.api_key else ""
+        self._key = settings.api_key.get_secret_value() if settings.api_key else ""
         self._client = openai.OpenAI(
             base_url=settings.base_url,
-            api_key=key or "none",
+            api_key=self._key or "none",
             max_retries=0,  # retries are counted and recorded by the caller
             http_client=openai.DefaultHttpxClient(follow_redirects=False),  # the prompt goes nowhere else
         )
 
     def send(self, body: Json, timeout: float) -> Answer:
         """The answer to one request. Raises Refused or Unreachable."""
-        openai = self._openai
+        openai, end = self._openai, time.monotonic() + timeout
+        late = f"The server did not answer within {timeout:.3g} seconds."
         try:
             with self._client.chat.completions.with_streaming_response.create(**body, timeout=timeout) as response:
                 if response.status_code != 200:
@@ -62,15 +64,24 @@ class Transport:
                 for chunk in response.iter_bytes():
                     raw += chunk
                     if len(raw) > MAX_BYTES:
-                        raise Unreachable(f"The answer is larger than {MAX_BYTES >> 20} MiB.")
+                        raise Unreachable(f"The answer is larger than {MAX_BYTES >> 20} MiB.", again=False)
+                    if time.monotonic() > end:
+                        raise Unreachable(late, again=False)
         except openai.APIStatusError as error:
             wait = error.response.headers.get("retry-after")
-            raise Refused(error.status_code, _plain(error.message), _seconds(wait)) from None
+            raise Refused(error.status_code, self._said(error.message), _seconds(wait)) from None
         except openai.APITimeoutError:
-            raise Unreachable(f"The server did not answer within {timeout:.3g} seconds.", again=False) from None
+            raise Unreachable(late, again=False) from None
         except openai.APIError as error:
-            raise Unreachable(f"The server cannot be reached ({_plain(str(error))}).") from None
+            raise Unreachable(f"The server cannot be reached ({self._said(str(error))}).") from None
         return read_answer(raw)
+
+    def _said(self, text: str) -> str:
+        """What a server or its client says, on one line; a server that repeats the key does not get it recorded."""
+        if self._key:
+            text = text.replace(self._key, "***")
+        line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        return line if len(line) <= MOST_SAID else f"{line[:MOST_SAID]}…"
 
     def close(self) -> None:
         """Close every connection."""
@@ -108,11 +119,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value.encode("utf-8", "replace").decode("utf-8")
-
-
-def _plain(text: str) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= MOST_SAID else f"{line[:MOST_SAID]}…"
 
 
 def _seconds(value: str | None) -> float | None:
