@@ -5,6 +5,7 @@ Nothing heavy is imported here, and nothing here knows a command.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import os
@@ -27,6 +28,8 @@ def run(app: Callable[..., Any]) -> NoReturn:
     An XagentError leaves with its own code, a wrong argument with 2, an interrupt with 130, anything else with 1. With
     XAGENT_DEBUG in the environment an error that is none of ours is raised.
     """
+    # A process that ends looks through all that is alive for cycles, twice: a second for the libraries of a report.
+    atexit.register(gc.freeze)
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
     for stream in (sys.stdout, sys.stderr):

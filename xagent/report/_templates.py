@@ -73,6 +73,8 @@ def neutral(value: object) -> object:
         return ""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
+    if value.isprintable():  # nothing of what is looked for is: a short cut, since every cell of a report comes here
+        return value
     paired = _paired(value)
     return "".join(char if place in paired else _neutral(char) for place, char in enumerate(value))
 
