@@ -156,8 +156,10 @@ def _compares(claim: Claim, how: str, other: str) -> bool:
         value = "yes" if value else "no"
     if how in ("<", ">"):
         return isinstance(value, int | float) and (value < float(other) if how == "<" else value > float(other))
-    same = value == float(other) if isinstance(value, int | float) else value == other
-    return same == (how == "=")
+    if isinstance(value, int | float):
+        figure = re.fullmatch(r"-?\d+(\.\d+)?", other)
+        return (figure is not None and value == float(other)) == (how == "=")
+    return (value == other) == (how == "=")
 
 
 def _by_severity(findings: Sequence[Finding]) -> list[Finding]:

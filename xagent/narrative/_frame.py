@@ -106,7 +106,7 @@ def _assertion(part: re.Match[str], ledger: Mapping[str, Claim], persona: Person
     kind = _KINDS[part["kind"]]
     ids = tuple(key for key in part["on"].split(",") if key)
     word: str | None = part["word"]
-    if any(key.startswith("absent:") for key in ids):
+    if any(key.startswith("absent:") or (key not in ledger and persona.withholds(key)) for key in ids):
         return None
     if kind in ("direction", "order", "comparison"):
         if any(key not in ledger for key in ids):
