@@ -113,7 +113,7 @@ def as_jaeger(found: Sequence[Span]) -> str:
         }
         for s in found
     ]
-    process = {"serviceName": found[0].resource["service.name"], "tags": []}
+    process = {"serviceName": found[0].resource.get("service.name", "s"), "tags": []}
     trace = {"traceID": found[0].trace_id, "spans": written, "processes": {"p1": process}, "warnings": None}
     return json.dumps({"data": [trace], "total": 0, "limit": 0, "offset": 0, "errors": None})
 
@@ -135,7 +135,7 @@ def as_zipkin(found: Sequence[Span]) -> str:
                 **({} if s.kind == "internal" else {"kind": s.kind.upper()}),
                 "timestamp": s.start_ns // 1_000,
                 "duration": ((s.end_ns or 0) - s.start_ns) // 1_000,
-                "localEndpoint": {"serviceName": s.resource["service.name"]},
+                "localEndpoint": {"serviceName": s.resource.get("service.name", "s")},
                 "tags": tags(s),
                 "annotations": [{"timestamp": e.time_ns // 1_000, "value": e.name} for e in s.events],
             }

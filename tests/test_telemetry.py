@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -466,3 +467,28 @@ def test_the_order_of_lines_changes_nothing(order: list[int], tmp_path_factory: 
     expected = Telemetry().run(ctx)
     write(folder, *[document([copy.deepcopy(spans[i])]) for i in order])
     assert Telemetry().run(ctx) == expected
+
+
+def test_a_users_own_names_reach_the_tool(tmp_path: Path) -> None:
+    spans = healthy()
+    for part in spans[3]["attributes"]:
+        part["key"] = part["key"].replace("xagent.model.", "acme.")
+    ctx = context(tmp_path, spans)
+    assert Telemetry().run(ctx).version.state == "cannot tell"
+    mapping = tmp_path / "mapping.toml"
+    lines = [f'"acme.{part}" = "xagent.model.{part}"' for part in ("name", "version", "sha256")]
+    mapping.write_text("\n".join(['schema = "xagent.mapping/1"', "[attributes]", *lines]))
+    mapped = dataclasses.replace(ctx, mapping=mapping)
+    assert Telemetry().run(mapped) == Telemetry().run(context(tmp_path, healthy()))
+    assert set(Telemetry().inputs(mapped)) == {"telemetry", "telemetry mapping"}
+
+
+def test_a_trace_in_another_format_is_judged_alike(tmp_path: Path) -> None:
+    """Zipkin says no more than OTLP, so the process it tells of is the same."""
+    from telemetry_samples import as_zipkin
+
+    ctx = context(tmp_path, healthy())
+    expected = Telemetry().run(ctx)
+    path = tmp_path / "trace.jsonl"
+    path.write_text(as_zipkin(read_trace(path).spans))
+    assert Telemetry().run(ctx).model_copy(update={"format": expected.format}) == expected

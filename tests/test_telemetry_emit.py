@@ -179,3 +179,27 @@ def test_runs_side_by_side_keep_their_lines_apart(tmp_path: Path) -> None:
         thread.join()
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(lines) == 20
+
+
+def test_a_whole_run_is_recorded_where_the_settings_say(tmp_path: Path) -> None:
+    from xagent import explain
+    from xagent.settings import load_settings
+
+    file = tmp_path / "runs.jsonl"
+    case = Path(__file__).parent.parent / "fixtures" / "diagnosis" / "case.json"
+    report = explain(case, "data_scientist", load_settings(telemetry={"file": file}))
+    trace = read_trace(file)
+    tools = report.run["tools"]
+    assert {s.name for s in trace.spans} == {"invoke_agent xagent", *(f"execute_tool {name}" for name in tools)}
+    (root,) = trace.roots
+    assert root.end_ns is not None
+    assert all(root.start_ns <= s.start_ns <= (s.end_ns or 0) <= root.end_ns + 10**6 for s in trace.spans)
+    assert report.data["case"]["id"] == root.attributes["xagent.case.id"]
+
+
+@pytest.mark.parametrize("endpoint", ["collector:4318", "http://user:word@collector", "ftp://collector"])
+def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+    from xagent.settings import load_settings
+
+    with pytest.raises(ConfigurationFault, match=r"telemetry\.endpoint"):
+        load_settings(telemetry={"endpoint": endpoint})

@@ -38,7 +38,8 @@ def explain(
 
     Raises an XagentError whose message names the field or file and the mend.
     """
-    persona = _reader(persona, language)
+    settings = settings or load_settings()
+    persona = _reader(persona, language, settings.personas)
     if case is None:
         from xagent.bring import explain_answer, explain_live
 

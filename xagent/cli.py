@@ -80,6 +80,9 @@ def explain(
     allow_mismatch: AllowMismatch = None,
     allow_outside: AllowOutside = None,
     no_llm: NoLlm = None,
+    telemetry: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Add this run's own trace to the file, as OTLP JSON Lines.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would run and its cost, and run nothing.")
     ] = False,
@@ -102,6 +105,7 @@ def explain(
             allow_mismatch=allow_mismatch,
             allow_outside=allow_outside,
             no_llm=no_llm,
+            telemetry={"file": telemetry} if telemetry else None,
         )
         named = persona_names(settings.personas) if persona == "all" else parts(persona)
         wanted_readers = [load_persona(name, language, settings.personas) for name in named]

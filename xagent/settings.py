@@ -52,14 +52,38 @@ class LlmSettings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _web(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("it must begin with http:// or https:// and name a host")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("it must carry no user, password or query; a key goes into api_key")
-        return value
+        return _address(value, "a key goes into api_key")
+
+
+class TelemetrySettings(BaseModel):
+    """Traces that are read, and the trace of xagent's own run, which is neither kept nor sent unless named here.
+
+    mapping: TOML file of a user's own attribute names, see docs/telemetry.md. file: each run is added to it as a line
+    of OTLP JSON. endpoint: collector that takes OTLP over HTTP (needs the extra `otel`).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mapping: Path | None = None
+    file: Path | None = None
+    endpoint: str | None = None
+
+    @field_validator("endpoint")
+    @classmethod
+    def _web(cls, value: str | None) -> str | None:
+        return _address(value, "keys go into OTEL_EXPORTER_OTLP_HEADERS")
+
+
+def _address(value: str | None, mend: str) -> str | None:
+    """A web address without secrets in it."""
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("it must begin with http:// or https:// and name a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(f"it must carry no user, password or query; {mend}")
+    return value
 
 
 class Settings(BaseSettings):
@@ -68,9 +92,10 @@ class Settings(BaseSettings):
     seed: of every random choice. device: where the model runs. rules: name of the relevance rule set. methods: names of
     the methods that give a second opinion, chosen by cost when empty. cache: folder that keeps what was computed of a
     reference population, so that the next case of the same model need not; whoever can write there can change what
-    reports say. personas: folder with a user's own personas, each `<name>.toml`. trust: see `TrustSettings`. llm: see
-    `LlmSettings`. no_llm: no language model, whatever `llm` says. allow_mismatch: go on with a model file that is
-    not the recorded one, and say so in the report. allow_outside: let paths of a case leave its folder.
+    reports say. personas: folder with a user's own personas, each `<name>.toml`. trust: see `TrustSettings`. telemetry:
+    see `TelemetrySettings`. llm: see `LlmSettings`. no_llm: no language model, whatever `llm` says. allow_mismatch: go
+    on with a model file that is not the recorded one, and say so in the report. allow_outside: let paths of a case
+    leave its folder.
     """
 
     model_config = SettingsConfigDict(env_prefix="XAGENT_", env_nested_delimiter="__", extra="forbid", frozen=True)
@@ -84,6 +109,7 @@ class Settings(BaseSettings):
     trust: TrustSettings = TrustSettings()
     llm: LlmSettings = LlmSettings()
     no_llm: bool = False
+    telemetry: TelemetrySettings = TelemetrySettings()
     allow_mismatch: bool = False
     allow_outside: bool = False
 

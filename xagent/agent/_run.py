@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from xagent.agent._llm import opened
 from xagent.agent._state import Deps, Progress
@@ -13,6 +14,7 @@ from xagent.personas import Persona
 from xagent.report import Report
 from xagent.settings import Settings
 from xagent.subject import Subject
+from xagent.telemetry import recorded
 
 
 def run(
@@ -23,10 +25,25 @@ def run(
     settings: Settings,
     progress: Progress | None = None,
 ) -> list[Report]:
-    """Explain one prediction to every given reader, from the same evidence.
+    """Explain one prediction to every given reader, from the same evidence, and record the run where settings say so.
 
     Raises UnverifiedNarrative when a sentence cannot be verified after repair.
     """
+    wanted = settings.telemetry
+    with recorded(case.id, version=version("xagent"), file=wanted.file, endpoint=wanted.endpoint) as runs:
+        reports = _reports(case, card, subject, personas, settings, progress)
+        runs += [report.run for report in reports]
+    return reports
+
+
+def _reports(
+    case: Case,
+    card: SystemCard,
+    subject: Subject,
+    personas: Sequence[Persona],
+    settings: Settings,
+    progress: Progress | None,
+) -> list[Report]:
     subject.encode(case.input)  # a fault of the input is named first, whichever tool would have been the quickest
     deps = Deps(case, card, subject, settings, tuple(personas), progress, opened(settings))
     try:

@@ -74,6 +74,7 @@ class Deps:
             rules=self.settings.rules,
             methods=self.settings.methods,
             cache=self.settings.cache,
+            mapping=self.settings.telemetry.mapping,
             levels=self.settings.trust.levels,
             order=self.settings.trust.order,
             exact=self.settings.trust.exact,

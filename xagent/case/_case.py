@@ -156,11 +156,12 @@ class Window(Frozen):
 
 
 class TelemetrySource(Frozen):
-    """The trace of the process that served this prediction (OTLP JSON or JSONL)."""
+    """The trace of the process that served this prediction: OTLP JSON, or another format of docs/telemetry.md."""
 
     path: RelativePath
     sha256: Sha256 | None = None
-    trace_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
+    trace_id: Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")] | None = None
+    """As the file names it: 32 hex digits in OpenTelemetry's formats, another text in others."""
     expected_steps: tuple[ShortText, ...] = Field(default=(), max_length=200)
     """Names of the steps that should have run, in order; empty when nobody knows them."""
 

@@ -31,8 +31,9 @@ class NotApplicable(Exception):  # noqa: N818 - it is an answer, not an error
 class Context:
     """What a tool may use. found: artifacts of tools that ran before it, by name. methods: names of the second opinions
     that were asked for, none for those that the cost allows. cache: folder for what is computed of a reference once.
-    levels: a file of trust levels, None for those that ship. order: also test the order of removal. exact: players up
-    to which all coalitions are tried. progress: told of long work: tool, how far it has come, seconds."""
+    mapping: a file of the user's own names of telemetry attributes. levels: a file of trust levels, None for those that
+    ship. order: also test the order of removal. exact: players up to which all coalitions are tried. progress: told of
+    long work: tool, how far it has come, seconds."""
 
     case: Case
     card: SystemCard
@@ -41,6 +42,7 @@ class Context:
     rules: str = "conserving"
     methods: tuple[str, ...] = ()
     cache: Path | None = None
+    mapping: Path | None = None
     levels: Path | None = None
     order: bool = False
     exact: int = 12

@@ -115,7 +115,10 @@ class Telemetry(Tool[TelemetryResult]):
 
     def inputs(self, ctx: Context) -> dict[str, str]:
         source = ctx.case.telemetry
-        return {"telemetry": sha256_of(resolve_file(ctx.case, source.path, "telemetry"))} if source else {}
+        if source is None:
+            return {}
+        mapping = {"telemetry mapping": sha256_of(ctx.mapping)} if ctx.mapping and ctx.mapping.is_file() else {}
+        return {"telemetry": sha256_of(resolve_file(ctx.case, source.path, "telemetry")), **mapping}
 
     def run(self, ctx: Context) -> TelemetryResult:
         source = ctx.case.telemetry
@@ -127,7 +130,7 @@ class Telemetry(Tool[TelemetryResult]):
                 f"telemetry: {path.name} is not the file that the case names by its sha256.",
                 "Restore that file, or correct telemetry.sha256.",
             )
-        return self._read(read_trace(path, source.trace_id), ctx, source.expected_steps)
+        return self._read(read_trace(path, source.trace_id, mapping=ctx.mapping), ctx, source.expected_steps)
 
     def _read(self, trace: ProcessTrace, ctx: Context, expected: tuple[str, ...]) -> TelemetryResult:
         case = ctx.case
