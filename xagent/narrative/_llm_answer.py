@@ -45,8 +45,8 @@ def read_wordings(
 ) -> tuple[dict[str, Wording], list[Problem]]:
     """The wordings in an answer by sentence id, and what is wrong with the rest of it.
 
-    The outermost object is taken, whatever stands around it, such as a fence or a remark. known: sentences that the
-    first question asked for; those that need no second wording are passed over.
+    The outermost object is taken, whatever stands around it, such as a fence or a remark. known: sentences of the
+    narrative; those that this question did not ask for are passed over.
     """
     data, wrong = _outermost(text)
     if data is None:

@@ -93,7 +93,7 @@ class _Job:
         self._findings, self._ask, self._describe = findings, ask, describe
         self._accepted: dict[str, Sentence] = {}
         self._left: set[str] = set()
-        self._known: frozenset[str] = frozenset()
+        self._known = frozenset(sentence.id for sentence in narrative.sentences())
         self._before = {_fault(p) for p in verify(narrative, ledger, persona, findings)}
         self.trail: list[Json] = []
 
@@ -104,7 +104,7 @@ class _Job:
             {"role": "system", "content": prompt("narrator")},
             {"role": "user", "content": question},
         ]
-        waiting, self._known = list(tasks), frozenset(task.sentence.id for task in tasks)
+        waiting = list(tasks)
         for attempt in range(1 + MOST_REPAIRS):
             round_: Json = {"round": attempt, "asked": [task.sentence.id for task in waiting]}
             self.trail.append(round_)
