@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -141,6 +142,51 @@ def as_zipkin(found: Sequence[Span]) -> str:
             }
             for s in found
         ]
+    )
+
+
+def as_mlflow(found: Sequence[Span]) -> str:
+    """As `Trace.to_json()` of mlflow 3: base64 ids, attributes as JSON within JSON, no kinds and no resource."""
+
+    def ident(value: str | None) -> str | None:
+        return None if value is None else base64.b64encode(bytes.fromhex(value)).decode()
+
+    written = [
+        {
+            "trace_id": ident(s.trace_id),
+            "span_id": ident(s.span_id),
+            "parent_span_id": ident(s.parent_id),
+            "name": s.name,
+            "start_time_unix_nano": s.start_ns,
+            "end_time_unix_nano": s.end_ns,
+            "status": {"code": f"STATUS_CODE_{s.status.upper()}", "message": s.message},
+            "attributes": {key: json.dumps(value) for key, value in s.attributes.items()},
+            "events": [{"name": e.name, "time_unix_nano": e.time_ns, "attributes": {}} for e in s.events],
+        }
+        for s in found
+    ]
+    return json.dumps({"info": {"trace_id": "tr-1", "tags": dict(found[0].resource)}, "data": {"spans": written}})
+
+
+def as_phoenix(found: Sequence[Span]) -> str:
+    """As rows of Phoenix's data frame, without what it does not keep: kinds and resource."""
+    return "\n".join(
+        json.dumps(
+            {
+                "name": s.name,
+                "span_kind": None,
+                "context.trace_id": s.trace_id,
+                "context.span_id": s.span_id,
+                "parent_id": s.parent_id,
+                "start_time": iso(s.start_ns),
+                "end_time": iso(s.end_ns or 0),
+                "status_code": s.status.upper(),
+                "status_message": s.message,
+                "events": [{"name": e.name, "timestamp": iso(e.time_ns), "attributes": {}} for e in s.events],
+                **{f"attributes.{key}": value for key, value in s.attributes.items()},
+            }
+        )
+        for s in found
     )
 
 

@@ -229,6 +229,20 @@ def test_own_time_leaves_out_children_and_counts_overlaps_once(tmp_path: Path) -
     assert list(trace.self_ns().values()) == [40, 30, None, 30, 110]
 
 
+@pytest.mark.parametrize(
+    ("state", "share"),
+    [("ot=th:8", 0.5), ("vendor=1,ot=rv:abc;th:c", 0.25), ("ot=th:0", 1.0), ("ot=rv:th:8", None), ("", None)],
+)
+def test_how_many_requests_were_recorded_is_read_from_the_trace_state(
+    tmp_path: Path, state: str, share: float | None
+) -> None:
+    document = to_otlp([step(1, parent=None)])
+    document["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceState"] = state
+    (tmp_path / "trace.json").write_text(json.dumps(document))
+    found = telemetry.sampling(read_trace(tmp_path / "trace.json")).share
+    assert (found.value if found else None) == share
+
+
 # Hostile files
 
 

@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from telemetry_samples import WORDS, as_console, as_jaeger, as_zipkin, made_by, spans
+from telemetry_samples import (
+    KEYS,
+    SCALARS,
+    WORDS,
+    as_console,
+    as_jaeger,
+    as_mlflow,
+    as_phoenix,
+    as_zipkin,
+    made_by,
+    spans,
+)
 
 from xagent.errors import InvalidCase
 from xagent.telemetry import ProcessTrace, Span, read_trace, readers
@@ -87,6 +98,32 @@ def test_a_random_trace_is_read_back_as_it_was(
     trace = read_trace(path, keep_payloads=True)
     assert trace.format == name
     assert bare(trace) == found
+
+
+@pytest.mark.parametrize(("write", "resource"), [(as_mlflow, True), (as_phoenix, False)])
+@settings(max_examples=40)
+@given(found=spans())
+def test_a_random_trace_survives_what_keeps_no_kinds(
+    write: Callable[[Sequence[Span]], str],
+    resource: bool,
+    found: list[Span],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.mktemp("trace") / "trace.json"
+    path.write_text(write(found))
+    expected = [dataclasses.replace(s, kind="unspecified", resource=s.resource if resource else {}) for s in found]
+    assert bare(read_trace(path, keep_payloads=True)) == expected
+
+
+NESTED = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=6)
+
+
+@settings(max_examples=40)
+@given(found=spans(values=NESTED | st.dictionaries(KEYS, NESTED, max_size=2)))
+def test_nested_values_survive_otlp(found: list[Span], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("trace") / "trace.json"
+    path.write_text(json.dumps(to_otlp(found)))
+    assert bare(read_trace(path, keep_payloads=True)) == found
 
 
 @settings(max_examples=40)

@@ -123,6 +123,7 @@ def run_spans(
             "xagent.case.id": text(case_id),
             "xagent.run.reports": len(runs),
             **{f"xagent.run.{key}": first[key] for key in ("passes", "repairs") if isinstance(first.get(key), int)},
+            **({"xagent.run.llm.calls": len(calls)} if (calls := _calls(runs)) else {}),
             **({"error.type": failed} if failed else {}),
         },
         resource=resource,
@@ -172,18 +173,21 @@ def _failure(done: Run) -> str | None:
     return match[1] if match else "failed"
 
 
+def _calls(runs: Sequence[Run]) -> list[Run]:
+    """Questions to a language model, each once: those of the planner stand in the record of every reader."""
+    calls: dict[str, Run] = {}
+    for run in runs:
+        for call in run.get("llm", {}).get("calls", ()):
+            calls.setdefault(json.dumps(call, sort_keys=True, default=str), call)
+    return list(calls.values())
+
+
 def _chats(root: Span, runs: Sequence[Run]) -> list[Span]:
-    """Questions to a language model, each once, where the record says when they were asked."""
-    calls = {
-        (call.get("purpose"), call["started"]): call
-        for run in runs
-        for call in run.get("llm", {}).get("calls", ())
-        if call.get("started")
-    }
+    """The questions whose record says when they were asked; the others only count."""
     return [
         _span(
             root,
-            f"chat {text(call.get('model')) or 'model'} {text(purpose)}".strip(),
+            f"chat {text(call.get('model')) or 'model'} {text(call.get('purpose'))}".strip(),
             call,
             {
                 "gen_ai.operation.name": "chat",
@@ -200,7 +204,8 @@ def _chats(root: Span, runs: Sequence[Run]) -> list[Span]:
             },
             None if call.get("outcome") == "answered" else "failed",
         )
-        for (purpose, _), call in sorted(calls.items(), key=str)
+        for call in _calls(runs)
+        if call.get("started")
     ]
 
 

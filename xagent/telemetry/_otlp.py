@@ -112,7 +112,7 @@ def _span(span: Any, resource: Mapping[str, Any], scope: str, mended: tuple[str,
         end_ns=end or None,
         status=_STATUSES[int(span.status.code or 0)] if span.status else "unset",
         message=text(span.status.message) if span.status else "",
-        attributes=_attributes(span.attributes),
+        attributes={**_attributes(span.attributes), **_sampling(span.trace_state)},
         events=tuple(
             Event(
                 name=text(e.name) or "(no name)",
@@ -131,6 +131,13 @@ def _span(span: Any, resource: Mapping[str, Any], scope: str, mended: tuple[str,
         sampled=True if (span.flags or 0) & 1 else None,
         mended=mended,
     )
+
+
+def _sampling(trace_state: str | None) -> dict[str, float]:
+    """The share of requests that were recorded, where the sampler wrote its threshold into the trace state
+    (OpenTelemetry's `ot=th:...`: hex digits of 56 bits below which a request is left out)."""
+    match = re.search(r"(?:^|,)ot=(?:[^,;]*;)*th:([0-9a-f]{1,14})(?:;|,|$)", (trace_state or "")[:512])
+    return {"tracestate.ot.share": 1 - int(match[1].ljust(14, "0"), 16) / 2**56} if match else {}
 
 
 def _event_time(nanoseconds: int | None) -> int:

@@ -113,8 +113,9 @@ def _refuse_circles(spans: Sequence[Span], path: Path) -> None:
 def _wanted(trace_id: str | None, found: list[str], path: Path) -> str:
     if trace_id is None:
         if len(found) > 1:
+            some = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
             raise InvalidCase(
-                f"telemetry: {path.name} holds {len(found)} traces and the case does not say which is this "
+                f"telemetry: {path.name} holds {len(found)} traces ({some}) and the case does not say which is this "
                 "prediction's.",
                 "Add telemetry.trace_id.",
             )
