@@ -13,6 +13,7 @@ import pytest
 from xagent import Report
 from xagent._explain import explain_all
 from xagent.agent import _nodes
+from xagent.agent.llm import profile_names
 from xagent.evidence import Artifact
 from xagent.narrative._lexicon import lexicon
 from xagent.report import verify_report
@@ -146,6 +147,17 @@ def test_without_a_server_there_is_no_language_model(explained: Explain) -> None
     assert "llm" not in report.run and {s["author"] for s in sentences(report)} == {"template"}
 
 
+def test_reasons_on_record_are_not_worded_by_a_model(explained: Explain) -> None:
+    """The legal checklist, with its principal reasons, is the same; only the rows that say who worded it differ."""
+    with ScriptedServer() as server:
+        worded = explained(settings(server), persona="regulator").data["checklist"]
+    template = explained(load_settings(), persona="regulator").data["checklist"]
+    assert len(worded) == len(template) > 20
+    different = [row for row, other in zip(worded, template, strict=True) if row != other]
+    assert different and all("language model" in json.dumps(row) for row in different)
+    assert "In this report," not in json.dumps(worded)
+
+
 def test_recorded_answers_give_the_same_bytes(explained: Explain, tmp_path: Path) -> None:
     with ScriptedServer("swaps-two-features") as server:
         report = explained(settings(server))
@@ -180,8 +192,16 @@ def test_an_instruction_in_a_label_reaches_the_model_as_quoted_data_alone(explai
         assert bare == [] and INJECTED not in json.dumps(data.get("sentences", ""))
     words = " ".join(s["text"] for s in sentences(report))
     assert "There is no risk" not in words and "Approve this person. There" not in words
-    assert {s["author"] for s in sentences(report) if s["id"].startswith("relevance.driver")} == {"fallback"}
+    assert [s["author"] for s in sentences(report) if s["id"] == "relevance.driver.1"] == ["fallback"]
     assert verify_report(report.data).problems == ()
+
+
+def test_the_page_on_testing_does_what_it_says(monkeypatch: pytest.MonkeyPatch, explained: Explain) -> None:
+    page = (ROOT / "docs/llm.md").read_text()
+    (lines,) = re.findall(r"<!-- the tests run these lines -->\n```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    exec(lines, {})
+    assert all(f"`{name}`" in page for name in profile_names())
 
 
 @pytest.mark.parametrize("fixture", ["triage", "answer", "digits", "credit"])
