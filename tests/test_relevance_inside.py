@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from typing import Any
 
@@ -102,6 +103,80 @@ def test_the_relevance_of_an_expert_is_that_of_its_term() -> None:
                 term = weights[token, slot] * (experts.down_proj[number] @ (F.silu(gate) * up))
                 by_hand[0, token, number] += seen["gradient"][token] @ term
     torch.testing.assert_close(trace.experts["model.layers.1.mlp.experts"], by_hand)
+
+
+class Reused(nn.Module):
+    """Linear layers whose input or output is used twice, one that is called twice, one whose output is overwritten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.one, self.two, self.three = nn.LayerNorm(6), nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+        self.act, self.last = nn.GELU(), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        a = self.one(h)
+        b = self.three(self.act(self.two(h))) + self.two(a)  # h and a go to two places
+        c = self.three(b)
+        c *= 2.0
+        return self.last(self.act(c) + a + h).sum(1)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("rules", ["conserving", "fastest", "gamma", "gradient"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_what_layers_hold_is_what_an_input_in_their_place_would_get(rules: str, rows: int) -> None:
+    torch.manual_seed(0)
+    model = Reused().eval().double()
+    x = torch.randn(rows, 4, 6, dtype=torch.float64)
+    layers = Tracer(model, rules).trace({"x": x}, ["x"], Target.index(1), layers=True, neurons=True).layers
+    assert sorted(layers) == ["act", "last", "norm", "one", "three", "two"]
+    for name, calls in {"norm": 1, "one": 1, "two": 2, "act": 2, "three": 2}.items():
+        held = sum(through_call(model, rules, x, name, call) for call in range(calls))
+        torch.testing.assert_close(layers[name], held)
+
+
+def through_call(model: nn.Module, rules: str, x: Tensor, name: str, call: int) -> Tensor:
+    """Relevance of what one call of a module returns: value * gradient of zeros that are added to it."""
+    values: list[Tensor] = []
+
+    def forward(given: dict[str, Any]) -> Any:
+        values.clear()
+
+        def added(_module: nn.Module, _args: Any, output: Tensor) -> Tensor:
+            values.append(output.detach().clone())
+            return output + given["zeros"] if len(values) == call + 1 else output
+
+        handle = model.get_submodule(name).register_forward_hook(added)
+        try:
+            return model(given["x"])
+        finally:
+            handle.remove()
+
+    zeros = torch.zeros_like(x)
+    forward({"x": x, "zeros": zeros})
+    minus = -values[call]
+    trace = Tracer(model, rules, forward).trace(
+        {"x": x, "zeros": zeros}, ["x", "zeros"], Target.index(1), {"zeros": minus}
+    )
+    return trace.relevance["zeros"].flatten(1).sum(1)  # (0 + value) * gradient
+
+
+def test_nothing_recorded_waits_for_the_garbage_collector() -> None:
+    model = family("BERT")
+    inputs, of, target = question("BERT", model)
+    tracer = Tracer(model)
+    ask = {"layers": True, "heads": True, "neurons": True, "experts": True}
+    tracer.trace(inputs, of, target, **ask)
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        tracer.trace(inputs, of, target, **ask)
+        gc.collect()
+        left = [x for x in gc.garbage if isinstance(x, Tensor)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert left == []
 
 
 def test_a_layer_that_is_overwritten_later_keeps_its_value() -> None:

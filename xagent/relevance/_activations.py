@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,15 @@ from ._parts import modules
 from ._rules_conserving import identity_rule
 from ._step import carries
 
+if TYPE_CHECKING:
+    from ._mode import TraceMode
+
 # by class and printed settings: f'(0) of an elementwise activation, or None
 _PROBED: dict[tuple[type[nn.Module], str], float | None] = {}
 
 
 @contextlib.contextmanager
-def whole_activations(model: nn.Module, noted: Callable[[Tensor], object]) -> Iterator[None]:
+def whole_activations(model: nn.Module, mode: TraceMode, noted: Callable[[Tensor], object]) -> Iterator[None]:
     """Trace every composite activation module of `model` as one operation; its result is `noted`.
 
     Hooks only, removed on exit.
@@ -32,14 +35,14 @@ def whole_activations(model: nn.Module, noted: Callable[[Tensor], object]) -> It
         for module in modules(model).values():
             slope = slope_at_zero(module)
             if slope is not None:
-                handles += _attach(module, slope, noted)
+                handles += _attach(module, slope, mode, noted)
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _attach(module: nn.Module, slope: float, noted: Callable[[Tensor], object]) -> list[Any]:
+def _attach(module: nn.Module, slope: float, mode: TraceMode, noted: Callable[[Tensor], object]) -> list[Any]:
     entered: list[Tensor] = []
 
     def before(_module: nn.Module, args: tuple[Any, ...]) -> Any:
@@ -51,7 +54,7 @@ def _attach(module: nn.Module, slope: float, noted: Callable[[Tensor], object]) 
     def after(_module: nn.Module, _args: tuple[Any, ...], value: Tensor) -> Any:
         if not entered:
             return None
-        y = identity_rule(entered.pop(), value, slope)
+        y = identity_rule(mode, entered.pop(), value, slope)
         noted(y)
         return y
 

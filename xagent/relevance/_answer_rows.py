@@ -84,7 +84,7 @@ def graph(
     def noted(y: Tensor) -> None:
         mode.note(y, "activation")
 
-    whole = whole_activations(script.model, noted) if rules.whole_activations else contextlib.nullcontext()
+    whole = whole_activations(script.model, mode, noted) if rules.whole_activations else contextlib.nullcontext()
     parts = segmented(script.model, mode) if segments else contextlib.nullcontext()
     # segments run the model again during the gradient, so that all of this lasts until the end
     with torch.inference_mode(False), torch.enable_grad(), frozen(script.model), visible(script.model), whole, parts:

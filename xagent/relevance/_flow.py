@@ -49,7 +49,7 @@ def flow(
     gradients: Sequence[Tensor | None] = [None] * len(leaves)
     if carries(linear):
         seed = linear.sum()
-        mode.finished = False
+        mode.finished, mode.only_once = False, not again
         seed.register_hook(mode.finish)  # type: ignore[no-untyped-call]
         try:
             with mode:  # to notice a forward that is recomputed now

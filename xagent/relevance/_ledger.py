@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
+REAL = (torch.float32, torch.float64)
 ENTRIES = ("inputs", "baseline", "biases", "positions", "constants", "softmax", "unhandled")
 
 
@@ -67,12 +69,23 @@ class Books:
         self.full = 0  # gradients without zeros that were met, see `through`
         self.uneven = False  # a booking could not be split by sample: the tensor's first dimension is not the batch
 
-    def add(self, entry: str, gradient: Tensor, value: Tensor | float) -> None:
-        """Book <gradient, value>; value broadcasts against gradient. Masked infinities without gradient count zero."""
-        self.entries.setdefault(entry, []).append(self.amount(gradient, value))
+    def add(self, entry: str, gradient: Tensor, value: Tensor | float) -> Tensor:
+        """Book <gradient, value>; value broadcasts against gradient. Masked infinities without gradient count zero.
+
+        Returns what was booked, (batch,).
+        """
+        booked = self.amount(gradient, value)
+        self.entries.setdefault(entry, []).append(booked)
+        return booked
 
     def amount(self, gradient: Tensor, value: Tensor | float) -> Tensor:
         """<gradient, value> of every sample, (batch,)."""
+        if self.batch == 1 and gradient.dtype in REAL and isinstance(value, Tensor) and value.dtype == gradient.dtype:
+            width = value.shape[0] if value.dim() == 1 else 0
+            if width and gradient.shape[-1] == width and gradient.device.type == "cpu":  # a bias, in one pass
+                booked = torch.mv(gradient.reshape(-1, width), value.detach()).sum(dtype=torch.float64)
+                if math.isfinite(booked.item()):
+                    return booked.reshape(1)
         if gradient.is_complex():  # torch's gradient of a complex number is that of its two parts
             value = value if isinstance(value, Tensor) else torch.tensor(value, device=gradient.device)
             gradient = torch.view_as_real(gradient.resolve_conj())
@@ -95,12 +108,11 @@ class Books:
         real = not gradient.is_complex() and gradient.dtype.itemsize >= 4
         if real and gradient.device.type == "cpu" and self.fits(gradient):
             if self.batch == 1:
-                dot = torch.dot(gradient.reshape(-1), value.reshape(-1)).reshape(1)
+                dots = torch.dot(gradient.reshape(-1), value.reshape(-1)).double().reshape(1)
             else:
-                dot = torch.linalg.vecdot(gradient.reshape(self.batch, -1), value.reshape(self.batch, -1))
-            dot = dot.double()
-            if math.isfinite(float(dot.sum())):
-                return dot
+                dots = torch.linalg.vecdot(gradient.reshape(self.batch, -1), value.reshape(self.batch, -1)).double()
+            if math.isfinite(float(dots.sum() if self.batch > 1 else dots)):
+                return dots
         return self.amount(gradient, value)
 
     def fits(self, amounts: Tensor) -> bool:
@@ -130,3 +142,13 @@ class Books:
     def closed(self) -> dict[str, Tensor]:
         """All entries of the ledger."""
         return {name: self.total(name) for name in ENTRIES}
+
+    def totals(self, kind: str, names: Sequence[str]) -> dict[str, Tensor]:
+        """The entries "kind:name" by name, each as `total`; all of them in one go."""
+        parts = [(i, part) for i, name in enumerate(names) for part in self.entries.get(f"{kind}:{name}", ())]
+        sums = torch.zeros(len(names), self.batch, dtype=torch.float64)
+        if parts:
+            device = parts[0][1].device
+            amounts = torch.stack([x if x.device == device else x.to(device) for _, x in parts]).cpu().double()
+            sums.index_add_(0, torch.tensor([i for i, _ in parts]), amounts)
+        return dict(zip(names, sums, strict=True))

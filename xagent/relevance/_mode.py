@@ -37,6 +37,7 @@ class TraceMode(TorchFunctionMode):
         self.watch: Watch | None = None  # who wants to see the operations
         self._watched: dict[int, list[weakref.ref[Cell]]] = {}  # by storage: values that must outlive overwriting
         self.finished = False
+        self.only_once = False  # one gradient will flow, and what the rules hold for it may be overwritten by it
 
     def __torch_function__(
         self, operation: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -68,14 +69,14 @@ class TraceMode(TorchFunctionMode):
             if kind.overwrites and self._watched and args:
                 self.rescue(args[0])
             y = rule(Step(self, plain, args, kwargs), *args, **kwargs)
-            if self.watch is not None:
+            if self.watch is not None and self.watch.of_operations:
                 self.watch.seen(kind_of(plain).name, plain, args, kwargs, y)
             return y
         target = args[0]
         self.rescue(target)
         args = (target.clone(), *args[1:])
         target.copy_(rule(Step(self, plain, args, kwargs), *args, **kwargs))
-        if self.watch is not None:
+        if self.watch is not None and self.watch.of_operations:
             self.watch.seen(kind_of(plain).name, plain, args, kwargs, target)
         return target
 

@@ -6,7 +6,7 @@ docstring, written as a backward: the relevance of x is x * gradient.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from ._backward import to_values
 from ._kinds import kind_of
 from ._step import Step, carries, carry, halves
 from ._table import register
+
+if TYPE_CHECKING:
+    from ._mode import TraceMode
 
 ACTIVATIONS = (
     "gelu silu mish tanh elu selu celu relu6 hardtanh hardswish erf tanhshrink softsign softshrink hardshrink "
@@ -54,11 +57,11 @@ def activation(step: Step, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     if at_zero is None:
         return value
     if at_zero == 0:
-        return identity_rule(input, value, slope)
+        return identity_rule(step.mode, input, value, slope)
     exact = torch.float64 if input.device.type != "mps" else torch.float32  # y - f(0) loses digits near zero
     with torch.no_grad():
         change = step.operation(input.detach().to(exact), *args, **kwargs) - at_zero
-    result = identity_rule(input, value, slope, change)
+    result = identity_rule(step.mode, input, value, slope, change)
     step.book(result, at_zero, "constants")
     step.mark(result, "gate")
     return result
@@ -71,18 +74,24 @@ def _element_by_element(step: Step, x: Tensor, *args: Any, **kwargs: Any) -> Any
         at_zero = step.operation(torch.zeros_like(x), *args, **kwargs)
     if value.shape != x.shape or not bool(at_zero.isfinite().all()):
         return value
-    result = identity_rule(x, value, 0.0, value - at_zero)
+    result = identity_rule(step.mode, x, value, 0.0, value - at_zero)
     step.book(result, at_zero, "constants")
     return result
 
 
-def identity_rule(x: Tensor, value: Tensor, slope: float, change: Tensor | None = None) -> Tensor:
+def identity_rule(mode: TraceMode, x: Tensor, value: Tensor, slope: float, change: Tensor | None = None) -> Tensor:
     """`value` = f(x) elementwise, with gradient change / x and `slope` at x = 0; change = f(x) - f(0), or f(x)."""
     with torch.no_grad():
         change = value.detach() if change is None else change
         wide = torch.promote_types(x.dtype, torch.float32)  # a ratio rounded to bf16 would not conserve
         ratio = (change.to(wide) / x.detach().to(wide)).nan_to_num_(nan=slope)  # 0 / 0 only
-    return carry(x, value.detach(), lambda gradient: gradient * ratio)
+
+    def back(gradient: Tensor) -> Tensor:
+        if mode.only_once and gradient.dtype == ratio.dtype:
+            return ratio.mul_(gradient)  # its memory is at hand; new memory costs more than the product
+        return gradient * ratio
+
+    return carry(x, value.detach(), back)
 
 
 def _near_zero(step: Step) -> tuple[float | None, float]:

@@ -190,13 +190,20 @@ def thrifty(step: Step, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
     """x W^T + b with a backward of its own, see `through`; b is booked in it."""
     kept, mode = weight.detach(), step.mode  # not the step, which holds x
     book = step.booking(bias, "biases")
+    edge = mode.watch.edge_from(x) if mode.watch is not None else None
 
     def back(gradient: Tensor) -> Tensor:
-        if book is not None:
-            book(gradient)
-        return through(gradient, kept, mode.books)
+        booked = book(gradient) if book is not None else None
+        reached = through(gradient, kept, mode.books)
+        if edge is not None:
+            edge.arrived(reached, booked)
+        return reached
 
-    return step.carry(x, step.value(), back)
+    y = step.carry(x, step.value(), back)
+    if edge is not None and mode.watch is not None:
+        edge.version = y._version
+        mode.watch.edges[y] = edge
+    return y
 
 
 @linear("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution")

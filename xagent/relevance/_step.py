@@ -37,7 +37,10 @@ class _Carry(torch.autograd.Function):
         # The value comes in a tuple: as an argument of its own, what is returned would be a view of it, and a model
         # that goes on in place (`nn.ReLU(inplace=True)`) would be refused.
         ctx.back, ctx.dtype = back, x.dtype
-        return held[0]
+        with quiet():
+            value = held[0]
+            # `F.linear` returns a view of what it computed; the same memory under a tensor of its own is none
+            return value.new_empty(0).set_(value) if value._is_view() else value  # type: ignore[call-overload]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -58,7 +61,7 @@ class _Halves(torch.autograd.Function):
         with quiet():
             a, b = ctx.saved_tensors
             half = gradient * 0.5
-            to_a, to_b = half * b.conj(), half * a.conj()
+            to_a, to_b = half * b.conj(), half.mul_(a.conj())
             return to_a.sum_to_size(a.shape).to(a.dtype), to_b.sum_to_size(b.shape).to(b.dtype)
 
 
@@ -123,14 +126,22 @@ class Step:
         """
         if not carries(y):
             return
-        settle = self.booking(addend, entry, sign)
-        if settle is not None:
-            y.register_hook(settle)  # type: ignore[no-untyped-call]
+        booking = self.booking(addend, entry, sign)
+        if booking is None:
+            return
+
+        def settle(gradient: Tensor) -> None:
+            booking(gradient)
+
+        y.register_hook(settle)  # type: ignore[no-untyped-call]
 
     def booking(
         self, addend: Tensor | float | None, entry: str | None = None, sign: float = 1
-    ) -> Callable[[Tensor], None] | None:
-        """What books `sign * addend`, once it is called with the gradient of the sum; None if there is nothing."""
+    ) -> Callable[[Tensor], Tensor] | None:
+        """What books `sign * addend`, once it is called with the gradient of the sum; None if there is nothing.
+
+        It returns what was booked, (batch,).
+        """
         if addend is None or (not isinstance(addend, Tensor) and addend == 0):
             return None
         name = entry or self.mode.origin(addend)
@@ -138,11 +149,11 @@ class Step:
         constant = addend.detach() if isinstance(addend, Tensor) else addend
         mode = self.mode  # not the step, which holds the operation's arguments
 
-        def settle(gradient: Tensor) -> None:
+        def settle(gradient: Tensor) -> Tensor:
             with quiet():
                 if _version(constant) != version:
                     raise RelevanceError("The model overwrites a constant in place after adding it.")
-                mode.books.add(name, gradient, constant * sign if sign != 1 else constant)
+                return mode.books.add(name, gradient, constant * sign if sign != 1 else constant)
 
         return settle
 

@@ -196,7 +196,7 @@ class Tracer:
         """
         mode = TraceMode(self.rules)
         watch = Watch(mode, asked.layers, asked.heads, asked.neurons, _HIDDEN, asked.experts)
-        mode.watch = watch if watch.of_operations else None
+        mode.watch = watch if watch.layers or watch.of_operations else None
 
         def noted(y: Tensor) -> None:
             mode.note(y, "activation")
@@ -210,7 +210,7 @@ class Tracer:
             return leaves[name].clone()  # a copy goes in, because a model may overwrite its input in place
 
         modules = [name for name in asked.of if inputs.find(name) is None]
-        whole = whole_activations(self.model, noted) if self.rules.whole_activations else contextlib.nullcontext()
+        whole = whole_activations(self.model, mode, noted) if self.rules.whole_activations else contextlib.nullcontext()
         with torch.inference_mode(False), torch.enable_grad(), frozen(self.model), whole:
             hooked = substituted(self.model, modules, enter)
             with hooked, watch.attached(self.model), computed_in_float32(wide), mode:
@@ -228,7 +228,7 @@ class Tracer:
         ledger = balance(joined([b.closed() for b in books]), score.detach().cpu().double())
         if not mode.books.uneven and not adds_up(ledger, low or score.dtype):
             mode.audit.update(unseen(linear))
-        layers = joined([{name: b.total(f"layer:{name}") for name in watch.names} for b in books])
+        layers = joined([b.totals("layer", [*watch.names]) for b in books])
         final = score.detach()
 
         def remove(name: str, index: Tensor) -> Tensor:

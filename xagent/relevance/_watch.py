@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ._experts import Experts
+from ._nodes import Edge, Node
 from ._notes import Notes
 from ._output import tensors_of
 from ._parts import modules, parameters
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 Entered = Callable[[str, Tensor], Tensor]
 
-ATTENDS = frozenset({"matmul", "bmm", "__matmul__"})
+FUSED = "scaled_dot_product_attention"
+ATTENDS = frozenset({"matmul", "bmm", "__matmul__", FUSED})
 READS = frozenset({"linear", "addmm", "matmul", "__matmul__", "mm", "bmm", "conv1d", "conv2d", "grouped_mm",
                    "_grouped_mm", "baddbmm"})  # fmt: skip
 PASSES = frozenset({"mul", "__mul__", "__rmul__", "dropout", "view", "reshape", "transpose", "permute", "contiguous",
@@ -42,81 +44,85 @@ class Watch:
     ) -> None:
         self.mode, self.layers, self.heads, self.neurons = mode, layers, heads, neurons
         self.activations = hidden  # names of operations whose results are hidden units
-        self.names: list[str] = []  # layers reached
+        self.names: dict[str, None] = {}  # layers reached, in order
         self.found: dict[str, dict[str, Tensor]] = {"heads": {}, "neurons": {}}
         self.experts = Experts(mode) if experts else None
+        self.of_operations = heads or neurons or experts  # they must be seen, and not modules alone
+        self.edges: Notes[Edge] = Notes()
+        self._nodes: Notes[Node] = Notes()
         self._hidden: Notes[bool] = Notes()
-        self._last: tuple[Tensor, int, list[str]] | None = None
         self._inside: list[str] = []
-
-    @property
-    def of_operations(self) -> bool:
-        """Whether operations must be seen, and not modules alone."""
-        return self.heads or self.neurons or self.experts is not None
+        self._called: dict[int, str] = {}  # by id, the name of a module
 
     @contextlib.contextmanager
     def attached(self, model: nn.Module) -> Iterator[None]:
-        """Watch every module of `model`; hooks only, removed on exit."""
+        """Watch every module of `model`; hooks only, removed on exit.
+
+        They are put where `register_forward_hook` puts them; its handles would cost more than all that they record.
+        """
+        watched = modules(model) if self.layers or self.of_operations else {}
+        self._called = {id(module): name for name, module in watched.items()}
         handles = []
         try:
-            for name, module in modules(model).items() if self.layers or self.of_operations else ():
+            for module in watched.values():
                 if self.experts is not None:
-                    handles.append(module.register_forward_pre_hook(self._routed(name), with_kwargs=True))
+                    handles.append(module.register_forward_pre_hook(self._routed, with_kwargs=True))
                 elif self.of_operations:
-                    handles.append(module.register_forward_pre_hook(self._entering(name)))
-                handles.append(module.register_forward_hook(self._leaving(name)))
+                    module._forward_pre_hooks[self] = self._enter  # type: ignore[index]
+                module._forward_hooks[self] = self._leave  # type: ignore[index]
             yield
         finally:
+            for module in watched.values():
+                module._forward_pre_hooks.pop(self, None)  # type: ignore[call-overload]
+                module._forward_hooks.pop(self, None)  # type: ignore[call-overload]
             for handle in handles:
                 handle.remove()
+            # the forward is over: from now on values live as long as the graph, and nothing waits for the collector
+            self.mode.watch = None
+            self.edges, self._nodes = Notes(), Notes()
 
-    def _entering(self, name: str) -> Callable[[nn.Module, Any], None]:
-        inside = self._inside
+    def _enter(self, module: nn.Module, _args: Any) -> None:
+        self._inside.append(self._called[id(module)])
 
-        def enter(_module: nn.Module, _args: Any) -> None:
-            inside.append(name)
+    def _routed(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        name = self._called[id(module)]
+        self._inside.append(name)
+        if self.experts is not None and len(args) + len(kwargs) > 2:
+            self.experts.entering(name, module, (*args, *kwargs.values()))
 
-        return enter
-
-    def _routed(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        experts, inside = self.experts, self._inside
-
-        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            inside.append(name)
-            if experts is not None and len(args) + len(kwargs) > 2:
-                experts.entering(name, module, (*args, *kwargs.values()))
-
-        return enter
-
-    def _leaving(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def leave(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if self._inside:
-                self._inside.pop()
-            if self.layers and name:
-                with quiet():
-                    tensor = output if isinstance(output, Tensor) else next(filter(carries, tensors_of(output)), None)
-                    if carries(tensor):
-                        self._layer(name, tensor)
-
-        return leave
+    def _leave(self, module: nn.Module, _inputs: Any, output: Any) -> None:
+        if self._inside:
+            self._inside.pop()
+        name = self._called[id(module)]
+        if self.layers and name:
+            with quiet():
+                tensor = output if isinstance(output, Tensor) else next(filter(carries, tensors_of(output)), None)
+                if carries(tensor):
+                    self._layer(name, tensor)
 
     def _layer(self, name: str, tensor: Any) -> None:
-        if name not in self.names:
-            self.names.append(name)
-        if self._last is not None and self._last[0] is tensor and self._last[1] == tensor._version:
-            self._last[2].append(name)  # a container hands on what its last part returned
-            return
-        names, value, mode = [name], self.mode.watched(tensor), self.mode
-        self._last = (tensor, tensor._version, names)
+        self.names.setdefault(name)
+        edge = self.edges.get(tensor)
+        if edge is not None and edge.version == tensor._version:
+            edge.names.append(name)
+        else:
+            self._node(tensor).names.append(name)
 
-        def settle(gradient: Tensor) -> None:
-            books = mode.books
-            with quiet():
-                amount = books.inner(gradient, value[0])
-            for each in names:
-                books.entries.setdefault(f"layer:{each}", []).append(amount)
+    def _node(self, tensor: Tensor) -> Node:
+        """The node of a tensor as it is now; a container hands on what its last part returned."""
+        node = self._nodes.get(tensor)
+        if node is None or node.version != tensor._version:
+            node = self._nodes[tensor] = Node(self.mode, tensor)
+        return node
 
-        tensor.register_hook(settle)
+    def edge_from(self, x: Tensor) -> Edge | None:
+        """An edge to what a linear layer is about to make of x, if x is kept anyway."""
+        if not self.layers:
+            return None
+        if x in self._hidden:
+            self._record("neurons", x, torch.mul)
+        node = self._nodes.get(x)
+        return Edge(node) if node is not None and node.version == x._version else None
 
     def seen(self, name: str, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any], y: Any) -> None:
         """After an operation: is y the output of heads, or was an argument a layer of hidden units?
@@ -127,11 +133,8 @@ class Watch:
             return
         if self.experts is not None:
             self.experts.seen(name, operation, args, kwargs, y)
-        if self.heads and carries(y):
-            if name == "scaled_dot_product_attention":
-                attends = y.dim() == 4
-            else:
-                attends = name in ATTENDS and y.dim() in (3, 4) and self.mode.marks.get(args[0]) == "softmax"
+        if self.heads and name in ATTENDS and carries(y):
+            attends = y.dim() == 4 if name == FUSED else y.dim() in (3, 4) and self.mode.marks.get(args[0]) == "softmax"
             if attends:
                 self._record("heads", y, torch.linalg.vecdot)
         if not self.neurons:
@@ -152,20 +155,23 @@ class Watch:
             self._hidden[y] = True
 
     def _record(self, kind: str, x: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> None:
+        with quiet():
+            node = self._node(x)
         found, base = self.found[kind], self._inside[-1] if self._inside else ""
+        if node.recorded.get(kind) == base:
+            return  # read by several layers of one module
+        node.recorded[kind] = base
         name, calls = base, 1
         while name in found:
             calls += 1
             name = f"{base}#{calls}"
         found[name] = torch.zeros((), device=x.device)  # no relevance has come here yet
-        value = self.mode.watched(x)
 
-        def settle(gradient: Tensor) -> None:
-            with quiet():
-                new = join(gradient, value[0]).detach()
-                found[name] = found[name] + new if found[name].dim() else new
+        def record(gradient: Tensor, value: Tensor) -> None:
+            new = join(gradient, value).detach()
+            found[name] = found[name] + new if found[name].dim() else new
 
-        x.register_hook(settle)  # type: ignore[no-untyped-call]
+        node.recorders.append(record)
 
     def reached(self, kind: str, batch: int | None = None) -> dict[str, Tensor]:
         """What was recorded, by module; of heads in a batch of that size, (batch, heads, positions)."""
