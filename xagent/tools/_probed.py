@@ -79,7 +79,7 @@ def probed(
     key = ("probes", contrast, ctx.seed, exact, limits.grouping["correlation"], tuple(background.shape))
     kept = _found(ctx)
     if key in kept:
-        again = replace(kept[key], score=checked(score))
+        again: Probes = replace(kept[key], score=checked(score))
         if _same(again, len(encoded.players)):
             return again
     found = probe(with_progress(ctx, score, "trust"), len(encoded.players), ctx.seed, grouping=grouping, exact=exact)

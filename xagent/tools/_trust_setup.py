@@ -34,7 +34,7 @@ EXACT_ROWS = 256
 """Coalitions of texts, images and answers; of a table there may be 2**12."""
 LEAST_ROWS = 10
 """Rows of a reference below which its parts are no populations."""
-MOST_ANSWERED = 512
+MOST_ANSWERED = 256
 """Rows of a reference that the model is asked about, to find those with the same outcome."""
 PART = 512
 MEDIAN, HALF = "the median of {}", "the mean of a random half of {}"
@@ -114,6 +114,8 @@ def conditional_of(
 def _conditional(
     ctx: Context, encoded: Encoded, contrast: Contrast, reference: Reference | None, manifold: Manifold | None
 ) -> tuple[Score, Score] | None:
+    import torch
+
     from xagent.trust import ConditionalFill
 
     if encoded.kind != "tabular" or reference is None or manifold is None:
@@ -124,13 +126,23 @@ def _conditional(
     except ValueError:
         return None
 
+    known: dict[bytes, Tensor] = {}
+
+    def filled(keep: Tensor) -> Tensor:
+        """(m, k, d); a coalition that was filled before keeps its rows."""
+        codes = [row.tobytes() for row in keep.numpy()]
+        new = [n for n, code in enumerate(codes) if code not in known]
+        if new:
+            known.update(zip([codes[n] for n in new], fill.fill(keep[new]), strict=True))
+        return torch.stack([known[code] for code in codes])
+
     def score(keep: Tensor) -> Tensor:
-        rows = fill.fill(keep).to(x)
+        rows = filled(keep).to(x)
         logits = ctx.subject.logits({**encoded.inputs, encoded.traced: rows.flatten(0, 1)})
         return contrast.of(logits).double().view(len(keep), -1).mean(1)
 
     def places(keep: Tensor) -> Tensor:
-        outside = manifold.outside(fill.fill(keep).flatten(0, 1))
+        outside = manifold.outside(filled(keep).flatten(0, 1))
         return outside.double().view(len(keep), -1).mean(1)
 
     return score, places
@@ -262,7 +274,7 @@ def _other_backgrounds(
     if encoded.kind == "tabular":
         found[MEDIAN.format(name)] = once("median", lambda: _median(encoded, rows))
     if contrast.foil is not None:  # asked anew each time: a model in memory may have learnt since
-        asked = rows[order[:MOST_ANSWERED]]
+        asked = once(("asked", seed), lambda: rows[order[:MOST_ANSWERED]])
         logits = ctx.subject.logits({**_expanded(encoded, len(asked)), encoded.traced: asked.to(ctx.subject.device)})
         same = logits.argmax(1).cpu() == contrast.target
         for words, part in ((SAME, asked[same]), (OTHER, asked[~same])):

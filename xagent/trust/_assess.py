@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from xagent.trust._baselines import Sensitivity, compare_baselines
@@ -19,6 +20,7 @@ from xagent.trust._order import removal_order_z
 from xagent.trust._probes import EXACT, NotFinite, Probes, Reason, ScoreFn, probe
 
 BOOTSTRAPS = 400
+Floats = NDArray[np.float64]
 Places = Callable[[Tensor], Tensor]
 """keep (m, P) bool -> (m,) booleans or shares in [0, 1]: which probes leave the reference data."""
 Conditional = tuple[ScoreFn, Places]
@@ -280,28 +282,29 @@ def _interval(listed: Tensor, probes: Probes, ratio: float | None, seed: int) ->
         return None if ratio is None else (ratio, ratio)
     pairs = len(probes.actual) // 2
     # Only sums over pairs enter a correlation, so a draw is how often each pair was drawn: one product for all draws.
-    y, x, d = (v - v.mean() for v in (probes.actual, listed, probes.described))
-    sums = torch.stack([torch.ones_like(y), y, x, d, y * y, x * x, d * d, y * x, y * d], 1).view(pairs, 2, -1).sum(1)
-    n, sy, sx, sd, yy, xx, dd, yx, yd = (_draws(pairs, seed) @ sums).unbind(1)
+    y, x, d = (v.numpy() - float(v.mean()) for v in (probes.actual, listed, probes.described))
+    sums = np.stack([np.ones_like(y), y, x, d, y * y, x * x, d * d, y * x, y * d], 1).reshape(pairs, 2, -1).sum(1)
+    n, sy, sx, sd, yy, xx, dd, yx, yd = (_draws(pairs, seed) @ sums).T
     top = (yx - sy * sx / n) / _length(xx - sx * sx / n, xx)
     bottom = (yd - sy * sd / n) / _length(dd - sd * sd / n, dd)
-    ratios = (top / bottom).clamp(max=1)[bottom > 1e-6 * _length(yy - sy * sy / n, yy)]
-    low, high = np.quantile(ratios.numpy(), [0.025, 0.975]) if len(ratios) else (-1.0, 1.0)
+    kept = bottom > 1e-6 * _length(yy - sy * sy / n, yy)
+    low, high = np.quantile(np.minimum(top[kept] / bottom[kept], 1.0), [0.025, 0.975]) if kept.any() else (-1.0, 1.0)
     return float(low), float(high)
 
 
 @lru_cache(maxsize=16)
-def _draws(pairs: int, seed: int) -> Tensor:
-    """(BOOTSTRAPS, pairs) float64: how often each pair is in each draw."""
+def _draws(pairs: int, seed: int) -> Floats:
+    """(BOOTSTRAPS, pairs): how often each pair is in each draw."""
     drawn = np.random.default_rng(seed).integers(0, pairs, (BOOTSTRAPS, pairs))
     row = np.arange(BOOTSTRAPS)[:, None] * pairs
     counts = np.bincount((row + drawn).ravel(), minlength=BOOTSTRAPS * pairs)
-    return torch.from_numpy(counts.reshape(BOOTSTRAPS, pairs).astype(np.float64))
+    return counts.reshape(BOOTSTRAPS, pairs).astype(np.float64)
 
 
-def _length(spread: Tensor, size: Tensor) -> Tensor:
+def _length(spread: Floats, size: Floats) -> Floats:
     """Root of sums of squares about the mean; infinite where that is rounding: a constant has no correlation."""
-    return torch.where(spread > 1e-12 * size, spread, torch.inf).sqrt()
+    found: Floats = np.sqrt(np.where(spread > 1e-12 * size, spread, np.inf))
+    return found
 
 
 def _cosine(a: Tensor, b: Tensor) -> float | None:

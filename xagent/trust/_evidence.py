@@ -61,23 +61,22 @@ def evidence_test(
     """
     players = len(relevance)
     sign = 1.0 if (full >= threshold if threshold is not None else full >= background) else -1.0
-    toward = sign * relevance.double()
-    order = sorted(range(players), key=lambda p: (-float(toward[p]), p))
-    least = _TIE * float(relevance.abs().sum())
-    cited = tuple(p for p in order[: min(most, players - 1)] if float(toward[p]) > least)
+    toward: list[float] = (sign * relevance.double()).tolist()
+    size = sum(map(abs, toward))
+    order = sorted(range(players), key=lambda p: (-toward[p], p))
+    cited = tuple(p for p in order[: min(most, players - 1)] if toward[p] > _TIE * size)
     if not cited:
         return Evidence((), "nothing cited")
     controls = _controls(players, cited, seed)
-    sets = torch.zeros(1 + len(controls), players, dtype=torch.bool)
-    for row, members in enumerate([cited, *controls]):
-        sets[row, list(members)] = True
-    scores = score_fn(torch.cat([sets, ~sets])).double()
-    kept, removed = scores[: len(sets)], scores[len(sets) :]
+    named = np.zeros((1 + len(controls), players), dtype=np.bool_)
+    named[np.arange(len(named))[:, None], np.array([cited, *controls])] = True
+    scores = score_fn(torch.from_numpy(np.concatenate([named, ~named]))).double().numpy()
+    kept, removed = scores[: len(named)], scores[len(named) :]
 
     start = background if threshold is None else threshold
-    margin, spread = sign * (full - start), float(torch.cat([scores, scores.new_tensor([full, background])]).std())
+    margin, spread = sign * (full - start), float(np.append(scores, [full, background]).std(ddof=1))
     shares = (sign * (kept - start) / margin).tolist() if margin > LEAST_MARGIN * spread else None
-    flipped = [(float(s) >= threshold) != (full >= threshold) for s in removed] if threshold is not None else None
+    flipped = ((removed >= threshold) != (full >= threshold)).tolist() if threshold is not None else None
     found = Evidence(
         cited,
         "tested",
@@ -89,12 +88,12 @@ def evidence_test(
     )
     if not controls:
         return _untold(found, "no control")
-    claimed = float(toward[list(cited)].sum()) - _mean([float(toward[list(c)].sum()) for c in controls])
-    if claimed < expected * float(toward.abs().sum()):
+    claims = (named @ np.array(toward)).tolist()
+    if claims[0] - _mean(claims[1:]) < expected * size:
         return _untold(found, "no contrast")
-    strength = sign * (kept - background) + sign * (full - removed)
-    tie = _TIE * float(strength.abs().max())
-    wins = [1.0 if strength[0] > c + tie else 0.5 if strength[0] >= c - tie else 0.0 for c in strength[1:]]
+    own, *others = (sign * (kept - background) + sign * (full - removed)).tolist()
+    tie = _TIE * max(abs(own), *map(abs, others))
+    wins = [1.0 if own > other + tie else 0.5 if own >= other - tie else 0.0 for other in others]
     return Evidence(**{**vars(found), "beaten": _mean(wins)})
 
 
@@ -104,12 +103,11 @@ def _controls(players: int, cited: tuple[int, ...], seed: int) -> list[tuple[int
     if comb(players, size) - 1 <= CONTROLS:
         return [c for c in combinations(range(players), size) if c != own]
     rng = np.random.default_rng(seed)
-    found: list[tuple[int, ...]] = []
+    found: dict[tuple[int, ...], None] = {}
     while len(found) < CONTROLS:
-        drawn = tuple(sorted(rng.choice(players, size, replace=False).tolist()))
-        if drawn != own and drawn not in found:
-            found.append(drawn)
-    return found
+        drawn = np.sort(rng.random((2 * CONTROLS, players)).argsort(1)[:, :size], axis=1)
+        found |= {members: None for members in map(tuple, drawn.tolist()) if members != own}
+    return list(found)[:CONTROLS]
 
 
 def _untold(found: Evidence, state: Literal["no control", "no contrast"]) -> Evidence:
