@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -335,3 +336,55 @@ def test_no_file_brings_a_reader_down(
         read_trace(path)
     except InvalidCase as refused:
         assert "trace.json" in str(refused)
+
+
+# What the page says is done
+
+
+def blocks(language: str) -> list[str]:
+    page = (Path(__file__).parent.parent / "docs" / "telemetry.md").read_text()
+    return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
+
+
+def test_the_page_lists_every_format_and_key() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "telemetry.md").read_text()
+    for reader in telemetry.readers():
+        assert reader.name.split()[0] in page, reader.name
+    for key in built_in().types:
+        if key.startswith("xagent.") and not key.startswith(("xagent.annotation", "xagent.dataset", "xagent.job")):
+            head, _, last = key.replace("*", "<name>").rpartition(".")
+            assert (head in page and f"{last}`" in page) or key in ("xagent.case.id", "xagent.code.version"), key
+
+
+def test_the_mapping_of_the_page_is_read(tmp_path: Path) -> None:
+    own = {"acme.model_rev": "3.1", "acme.phase": "scoring", "acme.applicant.name": "Jane"}
+    trace = trace_of(tmp_path, step(1, parent=None, **own), mapping=mapping(tmp_path, blocks("toml")[0]))
+    (span,) = trace.spans
+    assert (span.attributes["xagent.model.version"], span.attributes["xagent.step.kind"]) == ("3.1", "predict")
+    assert [p.role for p in span.payloads] == ["person"]
+
+
+def test_the_settings_of_the_page_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xagent.settings import load_settings
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "xagent.toml").write_text(blocks("toml")[1])
+    assert load_settings().telemetry.endpoint == "http://localhost:4318"
+    assert load_settings(telemetry={"file": Path("other.jsonl")}).telemetry.endpoint == "http://localhost:4318"
+
+
+def test_the_questions_and_the_reader_of_the_page_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from xagent.telemetry import _readers
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_readers, "_READERS", list(_readers._READERS))
+    ask, add = blocks("python")
+    exec(add, {"__name__": "page"})
+    record = {"acme_step": "score", "request": "r-1", "id": "1", "ns": 10**18, "tags": {"xagent.model.version": "3.1"}}
+    (tmp_path / "trace.jsonl").write_text(json.dumps(record))
+    exec(ask, {"__name__": "page"})
+    said = capsys.readouterr().out
+    assert "xagent.model.version 3.1 trace.jsonl 1 xagent.model.version" in said
+    assert "Acme writes no durations." in said

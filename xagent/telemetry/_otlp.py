@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from xagent.telemetry._trace import Event, Link, Span, SpanKind, SpanStatus
@@ -20,6 +21,7 @@ _STATUSES: tuple[SpanStatus, ...] = ("unset", "ok", "error")
 _OTHER_SIGNALS = {"resourceMetrics", "resourceLogs", "resourceProfiles"}
 _RENAMED = {"instrumentationLibrarySpans": "scopeSpans", "instrumentationLibrary": "scope"}
 _ID_BYTES = {"traceId": 16, "spanId": 8, "parentSpanId": 8}
+_TOLD = {*_ID_BYTES, "kind", "code"}
 _SNAKE = re.compile(r"_([a-z0-9])")
 
 
@@ -61,13 +63,13 @@ def normalise(value: Any, key: str = "", parent: str = "", notes: set[str] | Non
     if isinstance(value, dict):
         result: dict[str, Any] = {}
         for name, inner in value.items():
-            plain = _SNAKE.sub(lambda match: match.group(1).upper(), name)
-            plain = _RENAMED.get(plain, plain)
+            plain = _camel(name)
             if plain in result:
                 raise ValueError(f"the key {plain!r} stands twice")
             if plain != name and notes is not None:
                 notes.add("keys were not in lowerCamelCase")
-            result[plain] = normalise(inner, plain, key, notes)
+            told = isinstance(inner, dict | list) or plain in _TOLD
+            result[plain] = normalise(inner, plain, key, notes) if told else inner
         return result
     if isinstance(value, list):
         return [normalise(inner, key, parent, notes) for inner in value]
@@ -79,6 +81,12 @@ def normalise(value: Any, key: str = "", parent: str = "", notes: set[str] | Non
                 notes.add("enums were text")
             return _enum(value, "SPAN_KIND_", _KINDS) if key == "kind" else _enum(value, "STATUS_CODE_", _STATUSES)
     return value
+
+
+@lru_cache(maxsize=1024)
+def _camel(name: str) -> str:
+    plain = _SNAKE.sub(lambda match: match.group(1).upper(), name)
+    return _RENAMED.get(plain, plain)
 
 
 def _enum(text: str, prefix: str, names: tuple[str, ...]) -> int:
