@@ -233,7 +233,7 @@ def init(
     reference: Annotated[Path | None, typer.Option(help="Reference population: CSV, Parquet, JSONL or npz.")] = None,
     row: Annotated[int | None, typer.Option(help="Row of the reference to explain (from 0).")] = None,
     input_: Annotated[Path | None, typer.Option("--input", help="JSON of the input to explain.")] = None,
-    telemetry: Annotated[Path | None, typer.Option(help="OTLP trace of the prediction.")] = None,
+    telemetry: Annotated[Path | None, typer.Option(help="Trace of the prediction, see docs/telemetry.md.")] = None,
     encoder: Annotated[Path | None, typer.Option(help="Encoder of raw values, JSON.")] = None,
     window: Annotated[Path | None, typer.Option(help="Recent inputs, for drift.")] = None,
     features: Annotated[str, typer.Option(help="Columns that the model takes, in its order, with commas.")] = "",

@@ -159,7 +159,7 @@ class Telemetry(Tool[TelemetryResult]):
             orphans=len(trace.orphans),
             roots=len(trace.roots),
             skewed=tuple(span.name for span in process.find_skew(trace)),
-            unfinished=sum(span.end_ns is None for span in trace.spans),
+            unfinished=sum(span.end_ns is None and not span.instant for span in trace.spans),
             dropped=dropped,
             duration=process.duration(trace),
             version=Identity(**vars(served.check_version(spans, case.model.name, case.model.version))),
