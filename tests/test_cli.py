@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import zipfile
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from xagent import cli
+from xagent._shell import no_collection
 from xagent.errors import XagentError
 
 Json = dict[str, Any]
@@ -252,3 +254,12 @@ def test_an_image_of_the_wrong_shape_is_named(
     _edit(copy, _set("input/pixels", np.zeros((5, 9)).tolist()))
     code, _, said = _run(capsys, "explain", "-q", "-o", str(tmp_path / "out"), str(copy / "case.json"))
     assert code == 3 and "pixels" in said and "8" in said
+
+
+def test_collection_is_off_inside_and_what_stays_counts_as_old_afterwards() -> None:
+    before = gc.get_freeze_count()
+    with no_collection():
+        assert not gc.isenabled()
+        kept: list[list[int]] = [[] for _ in range(50_000)]
+    assert gc.isenabled() and gc.get_freeze_count() == before
+    assert gc.get_count()[0] < len(kept)

@@ -90,6 +90,8 @@ def no_collection() -> Iterator[None]:
         yield
     finally:
         if before:
+            gc.freeze()
+            gc.unfreeze()  # all that is alive now counts as old, or the first collection would look through all of it
             gc.enable()
 
 
