@@ -16,8 +16,9 @@ from xagent.subject import Encoded, load_subject
 from xagent.tools import Context, registry
 from xagent.tools._confidence_known import MOST_ROWS
 from xagent.tools._confidence_profiles import MOST_REMOVED, MOST_TRACED
+from xagent.tools._other_baselines import MOST_ANSWERED
 from xagent.tools._refining import KINDS
-from xagent.tools._trust_setup import MOST_ANSWERED, exact_players
+from xagent.tools._trust_setup import exact_players
 from xagent.tools.second_opinion import affordable
 from xagent.trust import refined_rows
 

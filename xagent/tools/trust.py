@@ -16,6 +16,7 @@ from xagent.tools._contrast import (
     reference_of,
     score_coalitions,
 )
+from xagent.tools._other_baselines import lists_from_other_baselines
 from xagent.tools._probed import probed
 from xagent.tools._relevance_result import is_refined
 from xagent.tools._trust_claims import trust_claims
@@ -30,7 +31,6 @@ from xagent.tools._trust_setup import (
     conditional_of,
     exact_players,
     grouping_of,
-    lists_from_other_baselines,
     manifold_of,
     places_of,
     with_progress,
