@@ -19,6 +19,7 @@ import xagent
 from xagent._shell import MOST_SAID
 from xagent.cli import main
 from xagent.errors import InvalidCase, XagentError
+from xagent.personas import persona_names
 from xagent.report._tables import MOST_STEPS, steps_table
 
 Json = dict[str, Any]
@@ -69,7 +70,7 @@ def explained(capsys: pytest.CaptureFixture[str], case: Path) -> list[Json]:
         reports.append(report)
     for report in reports:
         assert report["verification"]["verified"] == report["verification"]["total"] > 0
-    assert len(reports) == 3
+    assert len(reports) == len(persona_names())
     return reports
 
 

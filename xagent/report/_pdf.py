@@ -49,7 +49,7 @@ def _laid_out(data: dict[str, Any], weasyprint: Any, fetcher: Any) -> Any:
     most = (data["persona"].get("limits") or {}).get("pages")
     if most is None:
         return at(0)
-    best, density, shrinking = None, _guess(data), False
+    best, density, shrinking = None, _guess(data, most), False
     while 0 <= density <= SMALLEST:
         document = at(density)
         if len(document.pages) > most:
@@ -64,12 +64,12 @@ def _laid_out(data: dict[str, Any], weasyprint: Any, fetcher: Any) -> Any:
     return best or document
 
 
-def _guess(data: dict[str, Any]) -> int:
-    """Step at which text of this length is likely to fill a sheet; a wrong guess costs time, not quality."""
+def _guess(data: dict[str, Any], pages: int) -> int:
+    """Step at which text of this length is likely to fill so many pages; a wrong guess costs time, not quality."""
     words = data["narrative"]
     letters = sum(len(sentence["text"]) for section in words["sections"] for sentence in section["sentences"])
     letters += sum(len(item["sentence"]["text"]) + 40 for part in ("warnings", "findings") for item in words[part])
-    return max(0, min(SMALLEST, round((letters - 1300) / 500)))
+    return max(0, min(SMALLEST, round((letters - (1300 if pages == 1 else 2100 * pages)) / 500)))
 
 
 def _weasyprint() -> tuple[Any, Any, Any]:

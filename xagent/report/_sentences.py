@@ -35,7 +35,8 @@ class Sentences:
             driver = re.fullmatch(r"relevance\.driver\.\d+", sentence.id)
             effect = self._ledger.get(f"{sentence.id}.effect") if driver else None
             own = sentence.id.split(".")[1:2]
-            listed = bool(driver) or (bool(own) and own[0] in _LISTED)
+            apart = _LISTED | {"variation"} if self._persona.voice in ("personal", "audit") else _LISTED
+            listed = bool(driver) or (bool(own) and own[0] in apart)
             block = "driver" if driver else own if listed or not self._persona.plain else ""
             item = {"tone": tone(effect.value if effect else 0), "parts": self.parts(sentence)}
             if flow and flow[-1]["block"] == block:
