@@ -8,6 +8,7 @@ from typing import Any
 
 from xagent.report._cells import Cell, Facts
 from xagent.report._charts import WIDTH, Chart, _n, fit
+from xagent.report._labels import said, signs
 from xagent.report._scale import MINUS, Scale, percent
 from xagent.report._tables import Table
 from xagent.report._words import joined_tokens
@@ -51,7 +52,7 @@ def grid_of(answer: dict[str, Any], most_rows: int = MOST_ROWS, most_columns: in
     kept = sorted(order[: most_columns - 1] if cut else order)
     left = [c for c in range(len(sources)) if c not in kept]
     shown = [[line[c] for c in kept] + ([sum(line[c] for c in left)] if left else []) for line in cells]
-    names = [f"S{c + 1}" for c in kept] + (["rest"] if left else [])
+    names = [f"S{c + 1}" for c in kept] + ([said("rest")] if left else [])
     return Grid(rows, scores, names, shown, len(left), each)
 
 
@@ -59,7 +60,7 @@ def _lines(
     tokens: Sequence[dict[str, Any]], matrix: Sequence[Sequence[float]], most: int
 ) -> tuple[list[str], list[float], list[list[float]], int]:
     if len(matrix) != len(tokens):  # one line for the whole answer
-        return ["whole answer"], [sum(float(t["score"]) for t in tokens)], [list(line) for line in matrix[:1]], 0
+        return [said("whole answer")], [sum(float(t["score"]) for t in tokens)], [list(line) for line in matrix[:1]], 0
     # Words of tokens: each token is told apart by its place, and joined the way the prompt's tokens are.
     groups = _words_of([str(token["text"]) for token in tokens])
     each = -(-len(groups) // most)
@@ -138,17 +139,21 @@ def answer_statements(answer: dict[str, Any]) -> list[str]:
     grid = grid_of(answer)
     if grid is None:
         return []
-    said = []
+    notes = []
     if grid.each > 1:
-        said.append(f"A row holds {grid.each} words of the answer.")
+        notes.append(said("A row holds {n} words of the answer.", n=grid.each))
     if grid.rest:
         total = len(grid.columns) - 1 + grid.rest
-        said.append(
-            f"Shown: the {total - grid.rest} strongest of {total} sources; \u201crest\u201d adds up the others."
+        notes.append(
+            said(
+                "Shown: the {n} strongest of {total} sources; \u201crest\u201d adds up the others.",
+                n=total - grid.rest,
+                total=total,
+            )
         )
     if not grid.each:
-        said.append("The answer was weighed as a whole; there is one row.")
-    return said
+        notes.append(said("The answer was weighed as a whole; there is one row."))
+    return notes
 
 
 def sources_table(answer: dict[str, Any], facts: Facts, *, plain: bool, sheet: bool) -> Table:
@@ -175,22 +180,25 @@ def sources_table(answer: dict[str, Any], facts: Facts, *, plain: bool, sheet: b
         excerpt = text if len(text) <= EXCERPT[size] else text[: EXCERPT[size] - 1].rstrip() + "\u2026"
         label = Cell(_short(str(source["label"]), 60), f"{key}.name" if key else "")
         rows.append([Cell(f"S{i + 1}"), label, Cell(excerpt), *amounts])
-    cut = (
-        f" (the {len(kept)} strongest of {len(sources):,}; the report\u2019s data hold all)"
-        if len(kept) < len(sources)
-        else ""
-    )
-    head = ["No.", "Source", "What it says", *(["Share"] if plain else ["Relevance", "Share"])]
-    return Table("sources", f"Sources of the answer{cut}", head, rows)
+    caption = said("Sources of the answer")
+    if len(kept) < len(sources):
+        caption = said(
+            "Sources of the answer (the {n} strongest of {total}; the report\u2019s data hold all)",
+            n=len(kept),
+            total=signs(f"{len(sources):,}"),
+        )
+    amounts = ["Share"] if plain else ["Relevance", "Share"]
+    head = [said(word) for word in ("No.", "Source", "What it says", *amounts)]
+    return Table("sources", caption, head, rows)
 
 
 def apart_table(answer: dict[str, Any], *, plain: bool) -> Table | None:
     """What no source holds: the answer's own earlier words, the first token, and the rest of the prompt."""
     parts = [
-        ("All sources together", sum(float(source["relevance"]) for source in answer["sources"])),
-        ("Earlier words of the answer itself", float(answer["own"])),
-        ("First token, where attention rests that is not needed", float(answer["sink"])),
-        ("Words of the prompt in no source", float(answer["other"])),
+        (said("All sources together"), sum(float(source["relevance"]) for source in answer["sources"])),
+        (said("Earlier words of the answer itself"), float(answer["own"])),
+        (said("First token, where attention rests that is not needed"), float(answer["sink"])),
+        (said("Words of the prompt in no source"), float(answer["other"])),
     ]
     total = sum(abs(value) for _, value in parts)
     if not total:
@@ -200,8 +208,9 @@ def apart_table(answer: dict[str, Any], *, plain: bool) -> Table | None:
     for label, value in parts:
         part = Cell(percent(value / total, 0 if plain else 1), "", True)
         rows.append([Cell(label), *([] if plain else [Cell(scale.text(value), "", True)]), part])
-    head = ["Part", *([] if plain else ["Relevance"]), "Part of all"]
-    return Table("apart", "What the sources hold, and what stands apart (parts of the sum of magnitudes)", head, rows)
+    head = [said(word) for word in ("Part", *([] if plain else ["Relevance"]), "Part of all")]
+    caption = said("What the sources hold, and what stands apart (parts of the sum of magnitudes)")
+    return Table("apart", caption, head, rows)
 
 
 def _short(text: str, most: int) -> str:

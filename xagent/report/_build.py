@@ -14,6 +14,7 @@ from xagent.narrative import Narrative, Problem
 from xagent.personas import Persona, visible_claims
 from xagent.report._checklist import fill_checklist
 from xagent.report._document import SCHEMA, Document
+from xagent.report._labels import said, speaking
 from xagent.report._report import Report
 from xagent.report._templates import template_sha256
 from xagent.report._withheld import drawn_data
@@ -80,22 +81,27 @@ def build_report(
             ledger=ledger,
             persona=persona,
             verification=data["verification"],
-            manifest=data["manifest"] | _wording(narrative),
+            manifest=data["manifest"] | _wording(narrative, persona.language),
         )
     return Report(Document.model_validate(data).model_dump(mode="json", by_alias=True), dict(run))
 
 
-def _wording(narrative: Narrative) -> Json:
+def _wording(narrative: Narrative, language: str) -> Json:
     """Who chose the words (AI Act Art. 50(2)): said in the checklist, derived from each sentence's author."""
-    if any(sentence.author == "llm" for sentence in narrative.sentences()):
+    with speaking(language):
+        if any(sentence.author == "llm" for sentence in narrative.sentences()):
+            return {
+                "narrator": said("a language model, every sentence verified"),
+                "generated_text": said(
+                    "some sentences were worded by a language model; their facts come from the evidence"
+                ),
+            }
         return {
-            "narrator": "a language model, every sentence verified",
-            "generated_text": "some sentences were worded by a language model; their facts come from the evidence",
+            "narrator": said("fixed sentences, filled in by a program"),
+            "generated_text": said(
+                "no text was written by a language model; sentences are fixed and filled in by a program"
+            ),
         }
-    return {
-        "narrator": "fixed sentences, filled in by a program",
-        "generated_text": "no text was written by a language model; sentences are fixed and filled in by a program",
-    }
 
 
 def plain(thing: Any) -> Json:

@@ -9,6 +9,7 @@ from typing import Any
 from xagent.evidence import Claim, Ledger
 from xagent.narrative import format_claim
 from xagent.personas import Persona
+from xagent.report._labels import said, signs
 
 STATES = {"ok": "ok", "deviation": "deviation", "cannot tell": "unknown", "not supplied": "absent"}
 """Tone in which a state is drawn."""
@@ -40,6 +41,10 @@ class Facts:
         claim = self._ledger.get(key)
         return None if claim is None else claim.value
 
+    def coarse(self, key: str) -> bool:
+        """Whether this reader gets words of size instead of a figure."""
+        return self._persona.policy_of(key) == "band"
+
     def number(self, key: str) -> float | None:
         value = self.value(key)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
@@ -68,7 +73,8 @@ class Facts:
 
 def duration(seconds: float) -> str:
     """Seconds in the largest unit that keeps the number at one or more, milliseconds at least."""
-    for unit, size in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0)):
+    for unit, size in ((said("days"), 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0)):
         if abs(seconds) >= size:
-            return f"{seconds / size:.{0 if abs(seconds) / size >= 10 else 1}f}\u00a0{unit}"
+            number = f"{seconds / size:.{0 if abs(seconds) / size >= 10 else 1}f}"
+            return f"{signs(number)}\u00a0{unit}"
     return f"{seconds * 1000:.0f}\u00a0ms"

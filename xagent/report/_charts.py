@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xagent.report._cells import Cell, Facts, duration
+from xagent.report._labels import said
+from xagent.report._scale import percent
 
 WIDTH = 460.0
 MOST_STEPS = 24
@@ -106,11 +108,18 @@ def _note(facts: Facts, key: str) -> Cell | None:
     if value is None or value.text == facts.text(f"{key}.name"):
         return None
     return Cell(
-        fit(value.text if typical is None else f"{value.text} (typical {typical.text})", 205, 11.5), value.claim
+        fit(
+            value.text
+            if typical is None
+            else said("{value} (typical {typical})", value=value.text, typical=typical.text),
+            205,
+            11.5,
+        ),
+        value.claim,
     )
 
 
-def margin_chart(facts: Facts, alt: str, words: tuple[str, str] = ("Score", "Threshold")) -> Chart | None:
+def margin_chart(facts: Facts, alt: str, words: tuple[str, str]) -> Chart | None:
     """The score against its threshold on one scale; None without both."""
     score, threshold = facts.number("decision.score"), facts.number("decision.threshold")
     score_cell, threshold_cell = facts.cell("decision.score"), facts.cell("decision.threshold")
@@ -118,7 +127,7 @@ def margin_chart(facts: Facts, alt: str, words: tuple[str, str] = ("Score", "Thr
         return None
     claim = facts.claim("decision.score")
     if claim is not None and claim.scale == "probability":
-        low, high, ends = 0.0, 1.0, ("0%", "100%")
+        low, high, ends = 0.0, 1.0, (percent(0.0), percent(1.0))
     else:
         spread = max(abs(score - threshold), abs(threshold) * 0.1, 1e-9) * 1.6
         low, high, ends = threshold - spread, threshold + spread, ("", "")
@@ -174,7 +183,7 @@ def drift_chart(facts: Facts, alt: str) -> Chart | None:
     height = 4 + len(bars) * 38 + (20 if floor else 0)
     marks = []
     if floor:
-        marks = [Mark(_n(floor * unit), "floor", facts.cell("drift.floor"), *_anchored(floor * unit, 60))]
+        marks = [Mark(_n(floor * unit), said("floor"), facts.cell("drift.floor"), *_anchored(floor * unit, 60))]
     return Chart("drift", alt, _n(height), bars=bars, marks=marks, lines={"bottom": _n(2 + len(bars) * 38)})
 
 
@@ -189,8 +198,8 @@ def timeline_chart(steps: Sequence[dict[str, Any]], alt: str) -> Chart | None:
     for place, step in enumerate(shown):
         start, width = left + step["start_offset"] * unit, max((step["seconds"] or 0.0) * unit, 2.0)
         failed = str(step.get("status", "ok")).lower() not in ("ok", "unset", "")
-        marks = [word for word, on in (("failed", failed), ("again", bool(step.get("retry")))) if on]
-        text = ", ".join(["no end recorded" if step["seconds"] is None else duration(step["seconds"]), *marks])
+        marks = [said(word) for word, on in (("failed", failed), ("again", bool(step.get("retry")))) if on]
+        text = ", ".join([said("no end recorded") if step["seconds"] is None else duration(step["seconds"]), *marks])
         bars.append(
             Bar(
                 label=Cell(fit(str(step["name"]), left - 10, 12)),

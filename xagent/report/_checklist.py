@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from xagent.evidence import Claim, Ledger
-from xagent.law import Checklist, LawField, Source, day
+from xagent.law import Checklist, LawField, Source
 from xagent.narrative import format_claim
 from xagent.personas import Persona, visible_claims
+from xagent.report._labels import part_of_id, said, said_citation, said_day, signs, speaking
 
 NOT_PROVIDED = "Not provided"
 MOST_ALIKE = 4
@@ -53,7 +54,8 @@ def fill_checklist(
         ledger=visible_claims(ledger, persona),
         persona=persona,
     )
-    return [_row(field, checklist, evidence) for field in checklist.fields]
+    with speaking(persona.language):
+        return [_row(field, checklist, evidence) for field in checklist.fields]
 
 
 def count_states(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -85,15 +87,18 @@ def _row(field: LawField, checklist: Checklist, evidence: _Evidence) -> dict[str
     if complete:
         state, value = "provided", _joined(given)
     elif field.not_before is not None and checklist.law_as_of < field.not_before and not given:
-        state, value = "not_applicable", f"Not applicable before {day(field.not_before)}"
+        state, value = "not_applicable", said("Not applicable before {day}", day=said_day(field.not_before))
     else:
-        state, value = "missing", _joined([p for p in parts if p.text or p.source.needed]) if given else NOT_PROVIDED
+        state, value = (
+            "missing",
+            _joined([p for p in parts if p.text or p.source.needed]) if given else said(NOT_PROVIDED),
+        )
     return {
         "id": field.id,
-        "field": field.field,
+        "field": said(field.field),
         "state": state,
         "value": value,
-        "articles": checklist.cited(field),
+        "articles": [said_citation(citation) for citation in checklist.cited(field)],
         "mandatory": field.mandatory,
         "source": ", ".join(part.source.path for part in (given if complete else parts)),
         "claims": sorted({key for part in given for key in part.claims}),
@@ -101,7 +106,7 @@ def _row(field: LawField, checklist: Checklist, evidence: _Evidence) -> dict[str
 
 
 def _joined(parts: Sequence[_Part]) -> str:
-    return "; ".join(f"{part.source.label}: {part.text or NOT_PROVIDED}" for part in parts)
+    return "; ".join(f"{said(part.source.label)}: {part.text or said(NOT_PROVIDED)}" for part in parts)
 
 
 def _part(source: Source, evidence: _Evidence) -> _Part:
@@ -136,7 +141,7 @@ def _claims(source: Source, prefix: str, evidence: _Evidence) -> _Part:
         if len(shown) == 1:
             items.append(f"{name} = {shown[0][2]}")
         else:
-            items.append(f"{name} ({', '.join(f'{leaf} {text}'.strip() for leaf, _, text in shown)})")
+            items.append(f"{name} ({', '.join(f'{part_of_id(leaf)} {text}'.strip() for leaf, _, text in shown)})")
         if len(items) <= source.limit:
             used += [claim.id for _, claim, _ in shown]
             used += [key for key in (f"{prefix}{group}.name", f"feature.{group}.label") if key in evidence.ledger]
@@ -155,7 +160,7 @@ def _claim(claim: Claim, evidence: _Evidence) -> str:
     if claim.value is None or not _plain(claim.value):
         return ""
     if claim.id.endswith("state") and claim.value == "ok":
-        return "no deviation"
+        return said("no deviation")
     return _plain(format_claim(claim, _policy(claim), evidence.persona))
 
 
@@ -164,7 +169,7 @@ def _policy(claim: Claim) -> str | None:
     this reader gets them elsewhere."""
     if claim.kind == "time":
         return "time"
-    return "text" if isinstance(claim.value, str | bool) else None
+    return "term" if isinstance(claim.value, str | bool) else None
 
 
 def _texts(node: Any, path: Sequence[str]) -> Iterator[str]:
@@ -183,7 +188,7 @@ def _texts(node: Any, path: Sequence[str]) -> Iterator[str]:
         return
     for key in sorted(node):
         label = _plain(node[key].get("label")) if isinstance(node[key], Mapping) else ""
-        values = [text for text in _texts(node[key], rest) if text != "no"]
+        values = [text for text in _texts(node[key], rest) if text != said("no")]
         yield from (f"{label or key} = {text}" for text in values)
 
 
@@ -192,9 +197,9 @@ def _plain(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return said("yes" if value else "no")
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return signs(f"{value:.6g}")
     if isinstance(value, Mapping):
         keys = sorted(value, key=lambda key: (_LEADING.index(key) if key in _LEADING else len(_LEADING), str(key)))
         pairs = ((str(key), _plain(value[key])) for key in keys)
@@ -215,7 +220,9 @@ def _moment(text: str) -> str:
         moment = datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         return text
-    return day(moment) + ("" if (moment.hour, moment.minute) == (0, 0) else f" at {moment:%H:%M} UTC")
+    if (moment.hour, moment.minute) == (0, 0):
+        return said_day(moment)
+    return said("{day} at {hour} UTC", day=said_day(moment), hour=f"{moment:%H:%M}")
 
 
 def _shows(char: str) -> bool:
@@ -228,8 +235,8 @@ def _limited(items: Sequence[str], limit: int) -> str:
     common = max(values, key=values.count, default="")
     if common and values.count(common) > MOST_ALIKE:
         items = [
-            f"{common} ({values.count(common)} inputs)",
+            said("{value} ({n} inputs)", value=common, n=values.count(common)),
             *(i for i, v in zip(items, values, strict=True) if v != common),
         ]
-    shown = list(items[:limit]) + ([FURTHER] if len(items) > limit else [])
+    shown = list(items[:limit]) + ([said(FURTHER)] if len(items) > limit else [])
     return " · ".join(shown)

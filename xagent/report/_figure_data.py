@@ -7,6 +7,7 @@ from typing import Any
 
 from xagent.report._answer import grid_of
 from xagent.report._cells import Cell
+from xagent.report._labels import said, signs
 from xagent.report._scale import Scale, percent
 from xagent.report._tables import Table
 
@@ -18,21 +19,24 @@ def figure_tables(found: dict[str, Any], charts: Sequence[str]) -> Iterator[Tabl
     if "heatmap" in charts and found.get("image"):
         players = found.get("players") or ()
         rows = [(str(p["label"]), float(p["relevance"])) for p in players]
-        yield _amounts("cells", "Areas of the image", ["Area"], rows)
+        yield _amounts("cells", said("Areas of the image"), [said("Area")], rows)
     if "tokens" in charts and found.get("tokens"):
         words = [(str(row["text"]), float(row["relevance"])) for row in found["tokens"]]
-        yield _amounts("words", "Words of the text, with their number in it", ["No.", "Word"], words)
+        yield _amounts("words", said("Words of the text, with their number in it"), [said("No."), said("Word")], words)
     if "sentences" in charts and len(found.get("sentences") or ()) > 1:
         rows = [(str(s["text"]), float(s["relevance"])) for s in found["sentences"]]
-        yield _amounts("sentences", "Sentences of the text, with their number in it", ["No.", "Sentence"], rows)
+        yield _amounts(
+            "sentences", said("Sentences of the text, with their number in it"), [said("No."), said("Sentence")], rows
+        )
     if "answer" in charts and found.get("answer"):
         yield from _matrix(found["answer"])
     if "layers" in charts and len(found.get("layers") or ()) > 1:
         layers = [(str(layer["name"]), float(layer["sum"])) for layer in found["layers"]]
-        yield _in_order("layers", "Relevance held by each recorded layer, in the order of the forward", "Layer", layers)
+        caption = said("Relevance held by each recorded layer, in the order of the forward")
+        yield _in_order("layers", caption, said("Layer"), layers)
     if "heads" in charts and found.get("heads"):
-        heads = [(f"{head['layer']}, head {head['head']}", float(head["relevance"])) for head in found["heads"]]
-        yield _amounts("heads", "Attention heads", ["Head"], heads)
+        heads = [(said("{layer}, head {head}", **head), float(head["relevance"])) for head in found["heads"]]
+        yield _amounts("heads", said("Attention heads"), [said("Head")], heads)
 
 
 def _amounts(ident: str, caption: str, head: list[str], rows: list[tuple[str, float]]) -> Table:
@@ -44,13 +48,13 @@ def _amounts(ident: str, caption: str, head: list[str], rows: list[tuple[str, fl
         text, value = rows[i]
         amounts = [Cell(scale.text(value, 4), "", True), Cell(percent(value / total, 1), "", True)]
         body.append([*([Cell(str(i + 1))] if len(head) > 1 else []), Cell(_cut(text)), *amounts])
-    return Table(ident, caption + _cap(len(rows), "strongest"), [*head, "Relevance", "Share"], body)
+    return Table(ident, caption + _cap(len(rows), "strongest"), [*head, said("Relevance"), said("Share")], body)
 
 
 def _in_order(ident: str, caption: str, head: str, rows: list[tuple[str, float]]) -> Table:
     scale = Scale.of(v for _, v in rows)
     body = [[Cell(_cut(name)), Cell(scale.text(value, 5), "", True)] for name, value in rows[:MOST_ROWS]]
-    return Table(ident, caption + _cap(len(rows), "first"), [head, "Relevance"], body)
+    return Table(ident, caption + _cap(len(rows), "first"), [head, said("Relevance")], body)
 
 
 def _matrix(answer: dict[str, Any]) -> Iterator[Table]:
@@ -62,13 +66,19 @@ def _matrix(answer: dict[str, Any]) -> Iterator[Table]:
         [Cell(label), *(Cell(scale.text(value, 3), "", True) for value in line), Cell(scale.text(score, 3), "", True)]
         for label, line, score in zip(grid.rows, grid.cells, grid.scores, strict=True)
     ]
-    said = f"; {grid.each} words a row" if grid.each > 1 else ""
-    said += f"; \u201crest\u201d adds up {grid.rest} further sources" if grid.rest else ""
-    yield Table("answer", f"The answer by source{said}", ["Answer", *grid.columns, "Score"], body)
+    caption = said("The answer by source")
+    caption += said("; {n} words a row", n=grid.each) if grid.each > 1 else ""
+    caption += said("; \u201crest\u201d adds up {n} further sources", n=grid.rest) if grid.rest else ""
+    yield Table("answer", caption, [said("Answer"), *grid.columns, said("Score")], body)
 
 
 def _cap(total: int, which: str) -> str:
-    return f" (the {which} {MOST_ROWS} of {total:,}; the JSON holds all)" if total > MOST_ROWS else ""
+    if total <= MOST_ROWS:
+        return ""
+    counts = {"n": MOST_ROWS, "total": signs(f"{total:,}")}
+    if which == "first":
+        return said(" (the first {n} of {total}; the JSON holds all)", **counts)
+    return said(" (the strongest {n} of {total}; the JSON holds all)", **counts)
 
 
 def _cut(text: str, most: int = 160) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from xagent.report._cells import Facts
 from xagent.report._charts import WIDTH, Chart, _n, fit
+from xagent.report._labels import said
 from xagent.report._png import data_uri, grey_png
 from xagent.report._scale import MINUS, Scale, percent
 
@@ -64,6 +65,7 @@ def image_chart(image: dict[str, Any], alt: str, facts: Facts, *, plain: bool = 
     ]
     key_top = top + height * SIDE / max(height, width) + 62
     bound = _bound(facts) if named else {}
+    coarse = plain and facts.coarse("relevance.driver.1.share")
     keys, heads = [], []
     for n, (r, c) in enumerate(strong[:NAMED], start=1):
         value, driver = cells[r][c], bound.get(f"cell.{r + 1}.{c + 1}", "")
@@ -72,9 +74,9 @@ def image_chart(image: dict[str, Any], alt: str, facts: Facts, *, plain: bool = 
         if figure is not None:
             text = figure.text
         if plain:
-            text = ("+" if value > 0 else MINUS) + text
+            text = ("+" if value > 0 else MINUS) + ("" if coarse else text)
         name = facts.cell(f"{driver}.name") if driver else None
-        label = name.text if name else f"area {r + 1}, {c + 1}"
+        label = name.text if name else said("area {row}, {column}", row=r + 1, column=c + 1)
         badge = {"x": _n(left + (c + 0.5) * side[0]), "y": _n(top + (r + 0.5) * side[1])}
         heads.append({**badge, "label": str(n)})
         keys.append(
@@ -83,6 +85,8 @@ def image_chart(image: dict[str, Any], alt: str, facts: Facts, *, plain: bool = 
         )  # fmt: skip
     bottom = max(top + panel[1], key_top + len(keys) * 17 - 10)
     ends = percent(scale.most / total) if plain else scale.text(scale.most).lstrip("+")
+    if coarse:
+        ends = facts.text("relevance.driver.1.share")
     return Chart(
         "heatmap",
         alt,
@@ -96,7 +100,10 @@ def image_chart(image: dict[str, Any], alt: str, facts: Facts, *, plain: bool = 
             "left": _n(left), "badge": _n(min(8.5, max(6.5, min(side) * 0.4))), "panel_wide": _n(panel[0]),
             "panel_high": _n(panel[1]), "legend": _n(key_top - 46), "side": _n(SIDE),
         },
-        words={"against": f"against, up to {MINUS}{ends}", "for": f"for, up to +{ends}"},
+        words={
+            "against": said("against, up to {most}", most=ends if coarse else MINUS + ends),
+            "for": said("for, up to {most}", most=ends if coarse else f"+{ends}"),
+        },
     )  # fmt: skip
 
 
@@ -108,7 +115,10 @@ def image_statement(image: dict[str, Any], players: Any = ()) -> str:
     step = -(-max(height, width) // MOST_CELLS)
     if step == 1:
         return ""
-    return f"The image has {height} by {width} pixels; every area adds up {step} by {step} of them."
+    return said(
+        "The image has {high} by {wide} pixels; every area adds up {step} by {step} of them.",
+        high=height, wide=width, step=step,
+    )  # fmt: skip
 
 
 def _ink(pixels: Grid, down: float, across: float, strength: float) -> str:

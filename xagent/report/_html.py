@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from xagent.report._fonts import font_faces
+from xagent.report._labels import speaking
 from xagent.report._templates import environment, template_root
 from xagent.report._view import View
 
@@ -23,6 +24,11 @@ def page(data: dict[str, Any], *, paper: bool, density: int) -> str:
 
     density 0 (roomy) to 9 (smallest type) is for readers whose report must fit one sheet.
     """
+    with speaking(data["language"]):
+        return _filled(data, paper=paper, density=density)
+
+
+def _filled(data: dict[str, Any], *, paper: bool, density: int) -> str:
     view = View(data)
     shared = {"view": view, "data": data, "paper": paper, "density": density}
     body = Markup(environment().get_template("body.html.j2").render(**shared))  # noqa: S704 - our own template's output

@@ -8,6 +8,7 @@ from typing import Any
 
 from xagent.report._cells import Cell, Facts
 from xagent.report._charts import WIDTH, Bar, Chart, Mark, _anchored, _n, fit
+from xagent.report._labels import percentage, said
 from xagent.report._scale import MINUS, Scale, amount
 
 MOST_LAYERS = 48
@@ -66,7 +67,7 @@ def layers_chart(layers: Sequence[dict[str, Any]], facts: Facts, alt: str) -> Ch
         if score:
             off = (value - score) / abs(score)
             sign = "" if abs(off) < 0.0005 else "+" if off > 0 else MINUS
-            text += f"  ({sign}{abs(off) * 100:.1f}%)"
+            text += f"  ({sign}{percentage(f'{abs(off) * 100:.1f}')})"
         bars.append(
             Bar(
                 label=Cell(fit(str(layer["name"]), labels - 8, 12)),
@@ -87,7 +88,7 @@ def layers_chart(layers: Sequence[dict[str, Any]], facts: Facts, alt: str) -> Ch
         marks = [
             Mark(
                 _n(zero + score * unit),
-                "Explained score",
+                said("Explained score"),
                 facts.cell("relevance.score"),
                 *_anchored(zero + score * unit, 80),
             )
@@ -167,12 +168,15 @@ def short_names(names: Sequence[str]) -> list[str]:
 
 def layer_statements(layers: Sequence[dict[str, Any]]) -> list[str]:
     shown = len(chosen_layers(layers)[:MOST_LAYERS])
-    said = ["In brackets: the difference from the explained score, as a part of it."]
+    notes = [said("In brackets: the difference from the explained score, as a part of it.")]
     if shown < len(layers):
-        said.append(
-            f"Shown: {shown} parts that follow one another, of {len(layers)} recorded; the evidence lists more."
-        )
-    return said
+        notes.append(
+            said(
+                "Shown: {n} parts that follow one another, of {total} recorded; the evidence lists more.",
+                n=shown, total=len(layers),
+            )
+        )  # fmt: skip
+    return notes
 
 
 def head_statements(heads: Sequence[dict[str, Any]]) -> list[str]:
@@ -181,5 +185,11 @@ def head_statements(heads: Sequence[dict[str, Any]]) -> list[str]:
     if layers <= MOST_GRID and across <= MOST_GRID:
         return []
     return [
-        f"Shown: the first {min(layers, MOST_GRID)} of {layers} layers and {min(across, MOST_GRID)} of {across} heads."
+        said(
+            "Shown: the first {shown} of {layers} layers and {these} of {heads} heads.",
+            shown=min(layers, MOST_GRID),
+            layers=layers,
+            these=min(across, MOST_GRID),
+            heads=across,
+        )
     ]

@@ -51,8 +51,9 @@ class Report:
 
     @property
     def name(self) -> str:
-        """`<case id>.<persona>`, the stem of its files."""
-        return f"{self.data['case']['id']}.{self.data['persona']['name']}"
+        """`<case id>.<persona>`, the stem of its files; `<case id>.<persona>.de` in another language than English."""
+        stem = f"{self.data['case']['id']}.{self.data['persona']['name']}"
+        return stem if self.data["language"] == "en" else f"{stem}.{self.data['language']}"
 
     @cached_property
     def json(self) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from xagent.report._labels import percentage, signs
+
 MINUS = "\u2212"
 STEPS = (0.1, 0.25, 0.5, 0.75)
 """Parts of the largest magnitude at which the ground gets one step darker."""
@@ -50,6 +52,7 @@ def amount(value: float, most: float, digits: int = 3) -> str:
         text = text.replace("e+0", "e").replace("e+", "e")
     else:
         text = f"{abs(value):,.{max(0, digits - 1 - size)}f}"
+    text = signs(text)
     if not any(char in "123456789" for char in text):
         return text
     return (MINUS if value < 0 else "+") + text
@@ -57,5 +60,7 @@ def amount(value: float, most: float, digits: int = 3) -> str:
 
 def percent(part: float, decimals: int = 0) -> str:
     """A part of a whole; what is there but rounds to nothing says so."""
-    text = f"{abs(part) * 100:.{decimals}f}%"
-    return text if any(char in "123456789" for char in text) or not part else f"<{10**-decimals:.{decimals}f}%"
+    text = percentage(f"{abs(part) * 100:.{decimals}f}")
+    if any(char in "123456789" for char in text) or not part:
+        return text
+    return f"<{percentage(f'{10**-decimals:.{decimals}f}')}"

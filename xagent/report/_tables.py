@@ -9,6 +9,7 @@ from typing import Any
 
 from xagent.evidence import canonical_json
 from xagent.report._cells import Cell, Facts, duration
+from xagent.report._labels import said, signs
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,12 @@ def drivers_table(facts: Facts, rows: Sequence[int], *, plain: bool) -> Table:
     columns = {"name": "Input", "value": "Value", "typical": "Typical", "direction": "Direction", "share": "Share"}
     if not plain:
         columns["effect"] = "Effect"
+    columns = {key: said(word) for key, word in columns.items()}
     kept = [key for key in columns if key == "name" or _any(facts, rows, key)]
     body = [[facts.cell(f"relevance.driver.{n}.{key}") or NOTHING for key in kept] for n in rows]
-    caption = f"Influence of each input. Typical: {baseline}" if baseline else "Influence of each input"
+    caption = said("Influence of each input")
+    if baseline:
+        caption = said("Influence of each input. Typical: {population}", population=baseline)
     return Table("drivers", caption, [columns[key] for key in kept], body)
 
 
@@ -68,7 +72,7 @@ def budget_table(facts: Facts) -> Table:
     """Where the explained score comes from (the conservation ledger)."""
     rows = _rows(facts, [(f"relevance.ledger.{key}", label) for key, label in _BUDGET.items()])
     rows += _rows(facts, [("relevance.score", "Explained score"), ("relevance.gap", "Gap, relative")])
-    return Table("budget", "Conservation: parts of the explained score", ["Part", "Amount"], rows)
+    return Table("budget", said("Conservation: parts of the explained score"), _head("Part", "Amount"), rows)
 
 
 _TRUST = {
@@ -100,7 +104,8 @@ _TRUST = {
 
 def trust_table(facts: Facts) -> Table:
     rows = _rows(facts, [(f"trust.{key}", label) for key, label in _TRUST.items()])
-    return Table("trust", "How far the explanation holds, measured on this prediction", ["Check", "Result"], rows)
+    caption = said("How far the explanation holds, measured on this prediction")
+    return Table("trust", caption, _head("Check", "Result"), rows)
 
 
 def methods_table(facts: Facts) -> Table:
@@ -113,13 +118,18 @@ def methods_table(facts: Facts) -> Table:
             rows.append([name, *(cell or NOTHING for cell in cells)])
             n += 1
     method = facts.text("agreement.method.2.name")
-    head = ["Input", "Driver by the other method", "Effect there", "Share there"]
-    return Table("methods", f"The top drivers by a method of another family: {method}", head, rows)
+    head = _head("Input", "Driver by the other method", "Effect there", "Share there")
+    caption = said("The top drivers by a method of another family: {method}", method=method)
+    return Table("methods", caption, head, rows)
 
 
 def _rows(facts: Facts, keys: Iterable[tuple[str, str]]) -> list[list[Cell]]:
     cells = ((label, facts.cell(key)) for key, label in keys)
-    return [[Cell(label), cell] for label, cell in cells if cell is not None]
+    return [[Cell(said(label)), cell] for label, cell in cells if cell is not None]
+
+
+def _head(*words: str) -> list[str]:
+    return [said(word) for word in words]
 
 
 def drift_table(facts: Facts) -> Table:
@@ -130,7 +140,8 @@ def drift_table(facts: Facts) -> Table:
             cells = [facts.cell(f"{stem}.{part}") for part in ("effect", "p", "shift")]
             rows.append([facts.feature(stem.split(".")[2], key), *(cell or NOTHING for cell in cells)])
     rows.sort(key=lambda row: -(facts.number(row[1].claim) or 0.0))
-    return Table("drift", "Inputs that have shifted", ["Input", "Effect", "p, adjusted", "Shift of the median"], rows)
+    head = _head("Input", "Effect", "p, adjusted", "Shift of the median")
+    return Table("drift", said("Inputs that have shifted"), head, rows)
 
 
 def deviation_table(facts: Facts) -> Table:
@@ -141,18 +152,21 @@ def deviation_table(facts: Facts) -> Table:
             part = stem.split(".")[2]
             cells = [facts.cell(k) for k in (key, f"input.{part}.value", f"{stem}.minimum", f"{stem}.maximum")]
             rows.append([facts.feature(part, key), *(cell or NOTHING for cell in cells)])
-    return Table("deviation", "Unusual inputs", ["Input", "Why", "Value", "Least known", "Most known"], rows)
+    head = _head("Input", "Why", "Value", "Least known", "Most known")
+    return Table("deviation", said("Unusual inputs"), head, rows)
 
 
 def steps_table(steps: Sequence[dict[str, Any]]) -> Table:
     rows = []
     for step in steps[:MOST_STEPS]:
-        again = "repeated" if step.get("retry") else str(step.get("status") or "")
+        again = said("repeated") if step.get("retry") else str(step.get("status") or "")
         took = NOTHING.text if step["seconds"] is None else duration(step["seconds"])
         texts = (step["name"], step.get("kind") or "", duration(step["start_offset"]), took, again)
         rows.append([Cell(str(text), "", place in (2, 3)) for place, text in enumerate(texts)])
-    cut = f" (the first {MOST_STEPS} of {len(steps):,}; the JSON holds all)" if len(steps) > MOST_STEPS else ""
-    return Table("steps", f"Steps of the process{cut}", ["Step", "Kind", "Began after", "Took", "Status"], rows)
+    caption = said("Steps of the process")
+    if len(steps) > MOST_STEPS:
+        caption += said(" (the first {n} of {total}; the JSON holds all)", n=MOST_STEPS, total=signs(f"{len(steps):,}"))
+    return Table("steps", caption, _head("Step", "Kind", "Began after", "Took", "Status"), rows)
 
 
 def performance_table(facts: Facts) -> Table:
@@ -163,19 +177,20 @@ def performance_table(facts: Facts) -> Table:
         cells = [facts.cell(f"performance.{n}.{part}", policy) for part, policy in parts]
         rows.append([name, *(cell or NOTHING for cell in cells)])
         n += 1
-    head = ["Measure", "Measured on", "Cases", "Result", "Period"]
-    return Table("performance", "Quality of the model, as its system card states it", head, rows)
+    head = _head("Measure", "Measured on", "Cases", "Result", "Period")
+    return Table("performance", said("Quality of the model, as its system card states it"), head, rows)
 
 
 def artifacts_table(artifacts: Sequence[dict[str, Any]]) -> Table:
     rows = [
         [Cell(a["tool"]), Cell(a["version"]), Cell(_status(a)), Cell(a["sha256"])] for a in artifacts
     ]  # fmt: skip
-    return Table("artifacts", "Evidence that this report rests on", ["Tool", "Version", "Status", "SHA-256"], rows, [3])
+    head = _head("Tool", "Version", "Status", "SHA-256")
+    return Table("artifacts", said("Evidence that this report rests on"), head, rows, [3])
 
 
 def _status(artifact: dict[str, Any]) -> str:
-    words = {"ok": "done", "failed": "failed", "not_applicable": "does not apply"}[artifact["status"]]
+    words = said({"ok": "done", "failed": "failed", "not_applicable": "does not apply"}[artifact["status"]])
     return f"{words}: {artifact['why']}" if artifact["why"] else words
 
 
@@ -186,16 +201,15 @@ def parameters_table(artifacts: Sequence[dict[str, Any]]) -> Table:
         for artifact in artifacts
         for name, value in sorted(artifact["parameters"].items())
     ]
-    return Table("parameters", "Parameters", ["Tool", "Name", "Value"], rows, [2])
+    return Table("parameters", said("Parameters"), _head("Tool", "Name", "Value"), rows, [2])
 
 
 def manifest_table(manifest: dict[str, Any]) -> Table:
-    rows = [[Cell(f"Input: {role}"), Cell(digest)] for role, digest in manifest["inputs"].items()]
-    rows += [
-        [Cell(part.capitalize()), Cell(manifest[part])] for part in ("claims", "findings", "narrative", "template")
-    ]
-    rows += [[Cell(f"Seed: {name}" if name != "seed" else "Seed"), Cell(str(seed))]
+    rows = [[Cell(said("Input: {role}", role=role)), Cell(digest)] for role, digest in manifest["inputs"].items()]
+    parts = ("claims", "Claims"), ("findings", "Findings"), ("narrative", "Narrative"), ("template", "Template")
+    rows += [[Cell(said(label)), Cell(manifest[part])] for part, label in parts]
+    rows += [[Cell(said("Seed: {name}", name=name) if name != "seed" else said("Seed")), Cell(str(seed))]
              for name, seed in manifest["seeds"].items()]  # fmt: skip
     versions = ", ".join(f"{name}\u00a0{version}" for name, version in manifest["versions"].items())
-    rows.append([Cell("Versions"), Cell(versions)])
-    return Table("manifest", "Manifest", ["What", "SHA-256 or value"], rows, [1])
+    rows.append([Cell(said("Versions")), Cell(versions)])
+    return Table("manifest", said("Manifest"), _head("What", "SHA-256 or value"), rows, [1])

@@ -12,6 +12,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from xagent.errors import ConfigurationFault
+from xagent.report._labels import said
 from xagent.report._visual import visual
 
 
@@ -49,6 +50,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters["drawn"] = _drawn
+    made.globals["said"] = said
     return made
 
 

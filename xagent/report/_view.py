@@ -12,6 +12,7 @@ from xagent.report._cells import STATES, Cell, Facts
 from xagent.report._charts import Chart, drift_chart, margin_chart, timeline_chart
 from xagent.report._exhibits import RelevanceExhibits
 from xagent.report._figure_data import figure_tables
+from xagent.report._labels import said
 from xagent.report._sentences import Sentences, tone
 from xagent.report._tables import (
     Table,
@@ -52,7 +53,8 @@ class View:
     def title(self) -> str:
         """Title of the document."""
         case = self.data["case"]
-        return f"{case.get('title') or case['id']}: report for the {self.persona.title.lower()}"
+        reader = self.persona.title.lower() if self.persona.language == "en" else self.persona.title
+        return said("{case}: report for the {reader}", case=case.get("title") or case["id"], reader=reader)
 
     @property
     def headline(self) -> Cell:
@@ -64,7 +66,9 @@ class View:
 
     @property
     def eyebrow(self) -> Cell:
-        return self.facts.cell("system.name") or Cell(str(self.data["case"]["system"].get("name") or "Prediction"))
+        return self.facts.cell("system.name") or Cell(
+            str(self.data["case"]["system"].get("name") or said("Prediction"))
+        )
 
     @property
     def meta(self) -> list[tuple[str, Cell]]:
@@ -76,7 +80,7 @@ class View:
             ("Model", self._joined("model.name", "model.version")),
             ("Reader", Cell(self.persona.title)),
         ]
-        return [(label, cell) for label, cell in found if cell is not None]
+        return [(said(label), cell) for label, cell in found if cell is not None]
 
     def _joined(self, *keys: str) -> Cell | None:
         cells = self._cells(keys)
@@ -86,15 +90,15 @@ class View:
     def measures(self) -> list[tuple[str, Cell, str, str]]:
         """Label, cell, and its text cut before the unit."""
         score, limit = self._score_words
-        labels = ((score, "score"), (limit, "threshold"), ("Margin", "margin"))
+        labels = ((score, "score"), (limit, "threshold"), (said("Margin"), "margin"))
         cells = [(label, self.facts.cell(f"decision.{key}")) for label, key in labels]
         return [(label, cell, *_number_and_unit(cell.text)) for label, cell in cells if cell]
 
     @property
     def _score_words(self) -> tuple[str, str]:
         words = self.persona.vocabulary
-        limit = words.get("limit", "limit" if self.plain else "threshold")
-        return words.get("score", "score").capitalize(), limit.capitalize()
+        limit = words["limit"].capitalize() if "limit" in words else said("Limit" if self.plain else "Threshold")
+        return words["score"].capitalize() if "score" in words else said("Score"), limit
 
     @property
     def checks(self) -> list[Json]:
@@ -106,8 +110,9 @@ class View:
         if not isinstance(value, str):
             return None
         tone = STATES.get(value) or _LEVELS.get(value, "unknown")
-        word = words.get(value) or _STATE_WORDS.get(value, value)
-        return {"label": label, "cell": Cell(word, key), "tone": tone, "mark": _MARKS[tone]}
+        word = words.get(value) or _STATE_WORDS.get(value)
+        word = self.facts.text(key) if word is None else said(word)
+        return {"label": said(label), "cell": Cell(word, key), "tone": tone, "mark": _MARKS[tone]}
 
     @property
     def brief(self) -> list[tuple[str, list[tuple[str, list[Cell]]]]]:
@@ -117,18 +122,18 @@ class View:
         rows: list[tuple[str, list[tuple[str, list[Cell]]]]] = []
         if self.persona.voice == "personal":  # next steps there are told to those who decide
             channel = self.facts.cell("contest.channel", "text")
-            return [("If you do not agree", [("", [channel])])] if channel else []
+            return [(said("If you do not agree"), [("", [channel])])] if channel else []
         for label, side in (("Spoke for it", "for"), ("Spoke against it", "against")):
             ranks = [n for n in self.drivers if tone(self.facts.number(f"relevance.driver.{n}.effect")) == side]
             if ranks and "drivers" in self.alts:
                 keys = [[f"relevance.driver.{n}.{part}" for part in ("name", "share")] for n in ranks[:3]]
-                rows.append((label, [(side, self._cells(pair)) for pair in keys]))
+                rows.append((said(label), [(side, self._cells(pair)) for pair in keys]))
         odd = [key for key in self.facts.ids("deviation.feature.") if key.endswith(".kind")][:3]
         if odd:
             parts = [(self.facts.feature(key.split(".")[2], key), self._cells([key])) for key in odd]
-            rows.append(("Unusual", [("", [name, *cells]) for name, cells in parts]))
+            rows.append((said("Unusual"), [("", [name, *cells]) for name, cells in parts]))
         if step := self.facts.cell("decision.next_step", "text"):
-            rows.append(("What to do next", [("", [step])]))
+            rows.append((said("What to do next"), [("", [step])]))
         return rows
 
     def _cells(self, keys: Sequence[str]) -> list[Cell]:
@@ -152,13 +157,17 @@ class View:
     def runs(self) -> list[list[Json]]:
         """Sections in order; on a single sheet, neighbours that are words only stand together, side by side."""
         runs: list[list[Json]] = []
-        for section in [*self.sections, *([{**_NOTICES, "notices": self.notices}] if self.words.findings else [])]:
+        for section in [*self.sections, *([self._noticed] if self.words.findings else [])]:
             light = not section["exhibits"] and not section["tables"]
             if self.sheet and light and runs and runs[-1][-1]["light"]:
                 runs[-1].append({**section, "light": True})
             else:
                 runs.append([{**section, "light": light}])
         return runs
+
+    @property
+    def _noticed(self) -> Json:
+        return {**_NOTICES, "title": said("Also worth knowing"), "notices": self.notices}
 
     @property
     def sections(self) -> list[Json]:
@@ -180,11 +189,11 @@ class View:
         elif block == "drift" and "drift" in self.alts:
             if chart := drift_chart(self.facts, self.alts["drift"]):
                 tables = [drift_table(self.facts)]
-                yield {"kind": "chart", "chart": chart, "tables": tables, "title": "Size of the shift"}
+                yield {"kind": "chart", "chart": chart, "tables": tables, "title": said("Size of the shift")}
         elif block == "process" and "timeline" in self.alts:
             steps = self.artifacts.get("telemetry", {}).get("steps") or []
             if chart := timeline_chart(steps, self.alts["timeline"]):
-                yield {"kind": "chart", "chart": chart, "tables": [steps_table(steps)], "title": "Time line"}
+                yield {"kind": "chart", "chart": chart, "tables": [steps_table(steps)], "title": said("Time line")}
 
     def _relevance_exhibits(self) -> Iterator[Json]:
         target = self.facts.text("relevance.target") or self.headline.text
@@ -233,11 +242,12 @@ class View:
             return []
         manifest = self.data["manifest"]
         seeds = ", ".join(f"{name}={value}" for name, value in manifest["seeds"].items())
+        language = "" if self.persona.language == "en" else f', language="{self.persona.language}"'
         return [
             f"import xagent  # {manifest['versions'].get('xagent', '')}".rstrip(" #"),
             "from xagent.settings import load_settings",
             "",
-            f'report = xagent.explain("case.json", "{self.persona.name}", load_settings({seeds}))',
+            f'report = xagent.explain("case.json", "{self.persona.name}", load_settings({seeds}){language})',
             f'assert report.data["manifest"]["claims"] == "{manifest["claims"]}"',
         ]
 
@@ -271,7 +281,7 @@ class View:
         return chosen
 
 
-_NOTICES: Json = {"id": "notices", "title": "Also worth knowing", "flow": [], "exhibits": [], "tables": []}
+_NOTICES: Json = {"id": "notices", "flow": [], "exhibits": [], "tables": []}
 _MARKS = {"ok": "\u2713", "deviation": "!", "unknown": "?", "absent": "\u2013"}
 _LEVELS = {"strong": "ok", "fair": "ok", "limited": "unknown", "do not rely": "deviation"}
 _STATE_WORDS = {"cannot tell": "Cannot tell", "not supplied": "Not supplied"}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xagent.report._cells import Cell, Facts
+from xagent.report._labels import said, signs
 from xagent.report._scale import Scale, percent
 
 MOST_WORDS = {"roomy": 400, "sheet": 80}
@@ -93,7 +94,7 @@ def passage(artifact: dict[str, Any], facts: Facts, *, plain: bool, sheet: bool)
         )
     return Passage(
         words=words,
-        ends=_ends(values, scale, plain),
+        ends=("", "") if facts.coarse("relevance.driver.1.share") else _ends(values, scale, plain),
         statement=_capped(len(kept), len(values), "words"),
         rtl=_rtl("".join(texts)),
         tail=tail if kept[-1] == len(texts) - 1 else " \u2026",
@@ -192,7 +193,7 @@ def sentence_map(artifact: dict[str, Any], *, plain: bool, sheet: bool) -> Sente
         )
         for place, i in enumerate(kept)
     ]
-    return SentenceMap(rows, "Share" if plain else "Relevance", _capped(len(kept), len(values), "sentences"))
+    return SentenceMap(rows, said("Share" if plain else "Relevance"), _capped(len(kept), len(values), "sentences"))
 
 
 def _bound(facts: Facts) -> dict[str, str]:
@@ -204,7 +205,7 @@ def _bound(facts: Facts) -> dict[str, str]:
 def _figure(facts: Facts, driver: str, value: float, plain: bool) -> Cell | None:
     if not plain:
         return facts.cell(f"{driver}.effect")
-    share = facts.cell(f"{driver}.share")
+    share = None if facts.coarse(f"{driver}.share") else facts.cell(f"{driver}.share")
     return Cell(_mark(value) + share.text, share.claim, True) if share else None
 
 
@@ -255,7 +256,14 @@ def _parted(gap: str) -> tuple[str, str]:
 def _capped(shown: int, total: int, what: str) -> str:
     if shown == total:
         return ""
-    return f"Shown: {shown:,} of {total:,} {what}, the strongest with what stands around them; the JSON holds all."
+    counts = {"n": signs(f"{shown:,}"), "total": signs(f"{total:,}")}
+    if what == "words":
+        return said(
+            "Shown: {n} of {total} words, the strongest with what stands around them; the JSON holds all.", **counts
+        )
+    return said(
+        "Shown: {n} of {total} sentences, the strongest with what stands around them; the JSON holds all.", **counts
+    )
 
 
 def _cut(text: str, most: int) -> str:
