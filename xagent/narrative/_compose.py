@@ -107,9 +107,9 @@ def _entries(
 ) -> Iterator[Sentence]:
     done: set[str] = set()
     for entry in entries:
-        wording = entry.wording(persona.voices)
         if entry.group in done or not all(_holds(condition, ledger, persona) for condition in entry.when):
             continue
+        wording = entry.wording(persona.voices)
         if not wording:  # this voice leaves it out, and with it what would stand in its place
             done |= {entry.group} if entry.group else set()
             continue
