@@ -20,7 +20,6 @@ from xagent.errors import InvalidCase
 from xagent.evidence import Ledger
 from xagent.telemetry import Reader, Span, read_trace, readers, register
 from xagent.telemetry import _readers as readers_module
-from xagent.telemetry._otlp import normalise
 from xagent.tools import Context, NotApplicable
 from xagent.tools.telemetry import Telemetry, TelemetryResult
 
@@ -42,7 +41,8 @@ def attribute(key: str, value: Any) -> dict[str, Any]:
 
 def span(number: int, name: str, start: float, end: float, parent: int | None = 1, **more: Any) -> dict[str, Any]:
     """A span as OTLP specifies it; times in seconds after 09:30."""
-    attributes = [attribute(k, v) for k, v in more.pop("attributes", {}).items()]
+    given = more.pop("attributes", {})
+    attributes = given if isinstance(given, list) else [attribute(k, v) for k, v in given.items()]
     return {
         "traceId": TRACE,
         "spanId": f"{number:016x}",
@@ -173,8 +173,17 @@ def with_numbers(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return spans
 
 
+def bare_ok(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what may be left out: an empty parent, an internal kind's number as text."""
+    for s in spans:
+        if not s["parentSpanId"]:
+            del s["parentSpanId"]
+        s["kind"] = str(s["kind"])
+    return spans
+
+
 DIALECTS = {
-    "one object": lambda s: [document(s)],
+    "the specified form": lambda s: [document(s)],
     "a span a line, backwards": lambda s: [document([one]) for one in reversed(s)],
     "exported twice": lambda s: [document(s), document(s)],
     "snake case": lambda s: [snake(document(s))],
@@ -182,6 +191,8 @@ DIALECTS = {
     "enum names": lambda s: [document(with_enum_names(s))],
     "all of MessageToDict": lambda s: [snake(document(with_enum_names(with_base64_ids(s))))],
     "numbers and unknown fields": lambda s: [document(with_numbers(s))],
+    "what may be left out": lambda s: [document(bare_ok(s))],
+    "upper case ids": lambda s: [document([{**o, "traceId": o["traceId"].upper()} for o in s])],
     "metrics between": lambda s: [{"resourceMetrics": []}, document(s), {"resource_logs": []}],
 }
 
@@ -196,32 +207,78 @@ def test_every_dialect_gives_the_same_trace(tmp_path: Path, dialect: str) -> Non
     assert [s.kind for s in trace.spans] == ["server", *["internal"] * 4]
 
 
-def test_the_sdk_writes_what_the_reader_reads(tmp_path: Path) -> None:
+def test_the_official_decoder_reads_what_we_read(tmp_path: Path) -> None:
+    """As an oracle: `opentelemetry-proto-json` on the specified form, field by field."""
     from opentelemetry.proto_json.trace.v1.trace import TracesData
 
     original = document(healthy(), **{"service.name": "scoring"})
-    rewritten = TracesData.from_dict(normalise(snake(original))).to_dict()
-    assert read_trace(write(tmp_path, rewritten)) == read_trace(write(tmp_path, original))
+    decoded = TracesData.from_dict(original)
+    (scope,) = decoded.resource_spans[0].scope_spans
+    spans = read_trace(write(tmp_path, original)).spans
+    assert [(s.trace_id, s.span_id, s.parent_id or "", s.name, s.start_ns, s.end_ns) for s in spans] == [
+        (
+            s.trace_id.hex(),
+            s.span_id.hex(),
+            s.parent_span_id.hex(),
+            s.name,
+            s.start_time_unix_nano,
+            s.end_time_unix_nano,
+        )
+        for s in scope.spans
+    ]
+    assert read_trace(write(tmp_path, decoded.to_dict())) == read_trace(write(tmp_path, original))
 
 
 @given(trace=st.binary(min_size=16, max_size=16).filter(any), one=st.binary(min_size=8, max_size=8).filter(any))
-def test_ids_survive_every_encoding(trace: bytes, one: bytes) -> None:
+def test_ids_survive_every_encoding(trace: bytes, one: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     encodings = (
         bytes.hex,
         lambda raw: raw.hex().upper(),
         lambda raw: "0x" + raw.hex(),
         lambda raw: base64.b64encode(raw).decode(),
         lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("="),
+        lambda raw: base64.b64decode(raw.hex()).hex(),  # hex that was read as base64, written as hex again
     )
+    folder = tmp_path_factory.mktemp("ids")
     for encode in encodings:
-        plain = normalise({"trace_id": encode(trace), "spanId": encode(one)})
-        assert plain == {"traceId": trace.hex(), "spanId": one.hex()}
+        root = span(1, "root", 0, 1, None, traceId=encode(trace), spanId=encode(one))
+        found = read_trace(write(folder, document([root])))
+        assert (found.trace_id, found.spans[0].span_id) == (trace.hex(), one.hex())
 
 
 def broken(**change: Any) -> list[dict[str, Any]]:
     spans = healthy()
     spans[2].update(change)
     return spans
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"status": None}, ("status", "unset")),
+        ({"status": {}}, ("status", "unset")),
+        ({"attributes": [{"key": "a", "value": {}}]}, ("attributes", {"a": None})),
+        ({"attributes": [{"key": "a"}]}, ("attributes", {"a": None})),
+        ({"attributes": [{"key": "a", "value": {"intValue": 3}}]}, ("attributes", {"a": 3})),
+        ({"attributes": [{"key": "a", "value": {"int_value": "3"}}]}, ("attributes", {"a": 3})),
+        ({"attributes": [{"key": "a", "value": {"doubleValue": "NaN"}}]}, ("attributes", {"a": None})),
+        ({"attributes": [{"key": "a", "value": {"bytesValue": "AAE="}}]}, ("attributes", {"a": "0001"})),
+        ({"attributes": [{"key": "a", "value": {"newValue": 3}}]}, ("attributes", {"a": None})),
+        (
+            {"attributes": [{"key": "a", "value": {"arrayValue": {"values": [
+                {"kvlistValue": {"values": [attribute("b", 1)]}}, {"arrayValue": {}}]}}}]},
+            ("attributes", {"a": ({"b": 1}, ())}),
+        ),
+        ({"endTimeUnixNano": "0"}, ("end_ns", None)),
+        ({"flags": 257}, ("sampled", True)),
+        ({"droppedAttributesCount": 2, "droppedLinksCount": 1}, ("dropped", 3)),
+    ],
+)  # fmt: skip
+def test_every_value_of_otlp_is_read(tmp_path: Path, change: dict[str, Any], expected: tuple[str, Any]) -> None:
+    field, value = expected
+    assert (
+        getattr(read_trace(write(tmp_path, document([span(1, "root", 0, 1, None, **change)]))).spans[0], field) == value
+    )
 
 
 REFUSED = {
@@ -238,6 +295,10 @@ REFUSED = {
     "an unknown status": [document(broken(status={"code": 7}))],
     "attributes of a wrong type": [document(broken(attributes="none"))],
     "two spans of one id": [document([*healthy(), span(3, "another", 0, 1)])],
+    "an integer of 65 bits": [document(broken(attributes=[{"key": "a", "value": {"intValue": str(2**63)}}]))],
+    "a number as text": [document(broken(attributes=[{"key": "a", "value": {"stringValue": 3}}]))],
+    "a yes as text": [document(broken(attributes=[{"key": "a", "value": {"boolValue": "yes"}}]))],
+    "a status by a wrong name": [document(broken(status={"code": "STATUS_CODE_FINE"}))],
     "two spellings of a key": [document(broken(span_id="0" * 15 + "9"))],
 }
 
