@@ -14,6 +14,7 @@ from test_relevance_sweep import family, question
 from torch import Tensor, nn
 
 from xagent.relevance import RelevanceError, Target, Trace, Tracer
+from xagent.relevance._flow import flow
 
 
 def llama(**options: Any) -> tuple[nn.Module, Trace]:
@@ -265,6 +266,24 @@ def test_padding_and_unequal_lengths_equal_one_by_one() -> None:
         single = of_bert({key: x[row : row + 1, :length] for key, x in inputs.items()})
         torch.testing.assert_close(batch.relevance[name][row : row + 1, :length], single.relevance[name])
         torch.testing.assert_close(batch.ledger.positions[row], single.ledger.positions[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["BERT", "ViT", "Llama", "T5", "GPT-2"])
+def test_a_batch_is_one_gradient(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = family(name)
+    inputs, of, target = question(name, model)
+    batch = {
+        key: torch.cat([x, x.flip(-1), x]) if isinstance(x, Tensor) and x.dim() else x for key, x in inputs.items()
+    }
+    gradients: list[object] = []
+
+    def counted(*args: Any) -> None:
+        gradients.append(args)
+        flow(*args)
+
+    monkeypatch.setattr("xagent.relevance._tracer.flow", counted)
+    assert len(Tracer(model).trace(batch, of, target).score) == 3
+    assert len(gradients) == 1
 
 
 def test_a_single_token_and_a_tiny_model() -> None:

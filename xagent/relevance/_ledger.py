@@ -80,28 +80,32 @@ class Books:
 
     def amount(self, gradient: Tensor, value: Tensor | float) -> Tensor:
         """<gradient, value> of every sample, (batch,)."""
-        if self.batch == 1 and gradient.dtype in REAL and isinstance(value, Tensor) and value.dtype == gradient.dtype:
-            width = value.shape[0] if value.dim() == 1 else 0
-            if width and gradient.shape[-1] == width and gradient.device.type == "cpu":  # a bias, in one pass
-                booked = torch.mv(gradient.reshape(-1, width), value.detach()).sum(dtype=torch.float64)
-                if math.isfinite(booked.item()):
-                    return booked.reshape(1)
+        booked = self._along_last(gradient, value) if isinstance(value, Tensor) and value.dim() == 1 else None
+        if booked is not None:
+            return booked
         if gradient.is_complex():  # torch's gradient of a complex number is that of its two parts
             value = value if isinstance(value, Tensor) else torch.tensor(value, device=gradient.device)
             gradient = torch.view_as_real(gradient.resolve_conj())
             return self.amount(gradient, torch.view_as_real(value.to(gradient.dtype.to_complex()).resolve_conj()))
         wide = gradient.float() if gradient.dtype.itemsize < 4 else gradient
         if isinstance(value, Tensor) and value.dim() == 1 and wide.dim() > 1 and self.fits(wide):
-            if wide.dtype == value.dtype and wide.device.type == "cpu" and value.shape[0] == wide.shape[-1]:
-                booked = self.per_sample(torch.mv(wide.reshape(-1, wide.shape[-1]), value))  # a bias, in one pass
-                if math.isfinite(float(booked.sum())):
-                    return booked
-            elif wide.dim() > 2:  # the gradient's sum over positions is small, the product is not
+            if wide.dim() > 2:  # the gradient's sum over positions is small, the product is not
                 gradient = wide = wide.flatten(1, -2).sum(1)
         elif isinstance(value, Tensor) and 2 < wide.dim() == value.dim() + 1 and value.numel() == wide.shape[1]:
             gradient = wide = wide.flatten(2).sum(2)  # the same along channels
             value = value.flatten()
         return self.per_sample(torch.where(gradient == 0, 0, wide * value))
+
+    def _along_last(self, gradient: Tensor, value: Tensor) -> Tensor | None:
+        """`amount` of a vector along the last dimension, a bias, in one pass; None where that will not do."""
+        width = value.shape[0]
+        if gradient.dtype not in REAL or value.dtype != gradient.dtype or gradient.device.type != "cpu":
+            return None
+        if gradient.dim() < 2 or gradient.shape[-1] != width or not self.fits(gradient):
+            return None
+        rows = torch.mv(gradient.reshape(-1, width), value.detach())
+        booked = rows.reshape(self.batch, -1).sum(1, dtype=torch.float64)
+        return booked if math.isfinite(float(booked if self.batch == 1 else booked.sum())) else None
 
     def inner(self, gradient: Tensor, value: Tensor) -> Tensor:
         """As `amount` for two tensors of one shape; in one pass, without copies, where that is exact enough."""
