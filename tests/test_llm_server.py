@@ -32,7 +32,8 @@ WORDING = {
         {"id": "block.score.1", "parts": [{"kind": "words", "text": "The score is certainly 97%.", "claims": []}]},
     ]
 }  # fmt: skip
-ASK = {"name": "further_opinion", "arguments": {"why": "A method of another kind was not asked."}}
+WHY = {"why": "A method of another kind was not asked.", "method": "integrated_gradients"}
+ASK = {"name": "further_opinion", "arguments": WHY}
 PLANNING = f"<tool_call>\n{json.dumps(ASK)}\n</tool_call>"
 
 
@@ -95,7 +96,7 @@ def test_a_real_server_words_plans_and_is_checked(served: tuple[str, str], tmp_p
     (report,) = explain_all(case, ["business_user"], load_settings(llm=llm))
     record = report.run["llm"]
     assert [call["why"] for call in record["calls"] if call["outcome"] != "answered"] == []
-    (ask,) = [ask for ask in report.run["asks"] if ask.get("by") == "planning"]
+    ask = next(ask for ask in report.run["asks"] if ask.get("by") == "planning")
     assert ask["tool"] == "further_opinion" and ask["installed"] and "further_opinion" in report.run["tools"]
     assert record["worded"] == ["block.decision.1"] and record["fell_back"] == ["block.score.1"]
     first = report.data["narrative"]["sections"][0]["sentences"][0]["text"]

@@ -33,7 +33,8 @@ def planned(deps: Deps, ledger: Ledger, findings: Sequence[Finding], state: Stat
 
     asks = proposals(deps, ledger, findings, state, registry())
     wanted = [ask["tool"] for ask in asks if ask["installed"]]
-    return {"asks": asks, "asked": state["asked"] + wanted, "calls": deps.llm.take()}
+    chosen = {ask["tool"]: ask["chosen"] for ask in asks if ask["installed"] and ask["chosen"]}
+    return {"asks": asks, "asked": state["asked"] + wanted, "requests": chosen, "calls": deps.llm.take()}
 
 
 def reworded(narratives: Mapping[str, Narrative], ledger: Ledger, findings: Sequence[Finding], deps: Deps) -> State:

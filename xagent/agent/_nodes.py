@@ -44,7 +44,8 @@ def fan_out(state: State) -> list[Send] | str:
     ready = [n for n in state["asked"] if n not in done and all(need in done for need in registry()[n].needs)]
     if not ready:
         return "assess"
-    return [Send("run_tool", ToolRequest(tool=name, artifacts=done)) for name in ready]
+    requests = state.get("requests", {})
+    return [Send("run_tool", ToolRequest(tool=name, artifacts=done, requests=requests)) for name in ready]
 
 
 def run_tool(request: ToolRequest, runtime: Runtime[Deps]) -> State:
@@ -52,7 +53,7 @@ def run_tool(request: ToolRequest, runtime: Runtime[Deps]) -> State:
     name, report = request["tool"], runtime.context.progress
     if report:
         report(name, "started", None)
-    artifact = run_one(name, runtime.context.context(request["artifacts"]))
+    artifact = run_one(name, runtime.context.context(request["artifacts"], request["requests"]))
     if report:
         report(name, artifact.status, artifact.seconds)
     return {"artifacts": {name: artifact.model_dump(mode="json")}}

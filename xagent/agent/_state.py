@@ -27,11 +27,13 @@ class State(TypedDict, total=False):
 
     asked: tools to run, in the order they were asked for. asks: why each was asked. passes: how often `assess` sent the
     run back. artifacts by tool; claims and findings as made by `assess`; narratives, problems and reports by persona.
+    requests: what an ask chose, by tool.
     calls: every question to a language model. worded: what was asked of it for a persona, and what was refused.
     """
 
     asked: list[str]
     asks: Annotated[list[Json], operator.add]
+    requests: Annotated[dict[str, dict[str, str]], operator.or_]
     passes: int
     repairs: int
     artifacts: Annotated[dict[str, Json], operator.or_]
@@ -49,6 +51,7 @@ class ToolRequest(TypedDict):
 
     tool: str
     artifacts: dict[str, Json]
+    requests: dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Deps:
     progress: Progress | None = None
     llm: Asker | None = None
 
-    def context(self, artifacts: dict[str, Json]) -> Context:
+    def context(self, artifacts: dict[str, Json], requests: dict[str, dict[str, str]] | None = None) -> Context:
         """A tool's view of the run so far."""
         found = {name: Artifact.model_validate(data) for name, data in artifacts.items()}
         return Context(
@@ -81,4 +84,5 @@ class Deps:
             refine=self.settings.trust.refine,
             progress=self.progress,
             found=found,
+            requests=requests or {},
         )

@@ -163,16 +163,19 @@ def _busy(body: Json, number: int) -> Reply:
     return answering()(body, number)
 
 
+def _fitting(tool: Json) -> Json:
+    """Arguments that a tool accepts: the first of every choice."""
+    properties = tool["function"]["parameters"]["properties"]
+    return {key: field["enum"][0] if "enum" in field else "more" for key, field in properties.items()}
+
+
 def _loops(body: Json, number: int) -> Reply:
     """Asks for every tool it is offered, whenever it is offered tools, and never comes to an end."""
     tools = body.get("tools")
     if tools:
-        names = [tool["function"]["name"] for tool in tools]
-        return Reply(
-            text=None,
-            tool_calls=tuple(tool_call(name, {"why": "more"}, f"call_{n}") for n, name in enumerate(names * 4)),
-            finish="tool_calls",
-        )
+        wanted = [(tool["function"]["name"], _fitting(tool)) for tool in tools] * 4
+        calls = tuple(tool_call(name, given, f"call_{n}") for n, (name, given) in enumerate(wanted))
+        return Reply(text=None, tool_calls=calls, finish="tool_calls")
     return answering()(body, number)
 
 

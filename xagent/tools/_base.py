@@ -49,6 +49,8 @@ class Context:
     refine: bool = True
     progress: Callable[[str, str, float | None], None] | None = None
     found: Mapping[str, Artifact] = field(default_factory=dict)
+    requests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What an ask chose, by tool: one of `Tool.choices` by name. Nothing was chosen for a tool that is not there."""
 
 
 ResultT = TypeVar("ResultT", bound=Result)
@@ -75,6 +77,11 @@ class Tool(ABC, Generic[ResultT]):
     def modules(self, case: Case) -> tuple[str, ...]:
         """Large modules that `run` imports for this case; they are imported before tools run side by side."""
         return ()
+
+    def choices(self, ctx: Context) -> dict[str, tuple[str, ...]]:
+        """What an ask for this tool may choose, by name, and the values to choose from; a tool whose choice has no
+        values is not offered. Without an ask the tool chooses for itself."""
+        return {}
 
     def parameters(self, ctx: Context) -> dict[str, Any]:
         """What was chosen, for the record: seeds, thresholds, sizes."""

@@ -9,6 +9,7 @@ from xagent.evidence import Claim
 from xagent.tools._agreement import compare
 from xagent.tools._base import Context, NotApplicable, Result, Tool
 from xagent.tools._contrast import reference_hashes
+from xagent.tools._relevance_result import is_refined
 from xagent.tools.second_opinion import (
     Opinion,
     SeenDriver,
@@ -21,8 +22,13 @@ from xagent.tools.second_opinion import (
 )
 
 
+GRADIENT_METHODS = ("integrated_gradients", "gradient_x_input")
+"""What an ask may choose from where the model has gradients; the first is taken when nobody chose."""
+
+
 class FurtherOpinionResult(Result):
-    """method: what was run. cosine_second: to the second opinion, None where there is none. drivers: the list's top
+    """method: what was run. cosine_second: to the removal method of the second opinion, None without one. drivers: the list's
+    top
     drivers as this method sees them."""
 
     method: Opinion
@@ -40,12 +46,14 @@ class FurtherOpinion(Tool[FurtherOpinionResult]):
     on_request: ClassVar[bool] = True
     result = FurtherOpinionResult
 
+    def choices(self, ctx: Context) -> dict[str, tuple[str, ...]]:
+        return {"method": GRADIENT_METHODS} if ctx.subject.module is not None else {}
+
     def run(self, ctx: Context) -> FurtherOpinionResult:
         found = listed_under_test(ctx)
         encoded = ctx.subject.encode(ctx.case.input)
-        name, options = ("integrated_gradients", {}) if ctx.subject.module else affordable(
-            encoded.kind, len(encoded.players)
-        )  # fmt: skip
+        asked = ctx.requests.get(self.name, {}).get("method", GRADIENT_METHODS[0])
+        name, options = (asked, {}) if ctx.subject.module else affordable(encoded.kind, len(encoded.players))
         if name == "occlusion":
             raise NotApplicable("There are too many inputs for any further method within the budget.")
         game, background = game_of(ctx, encoded, found)
@@ -58,7 +66,8 @@ class FurtherOpinion(Tool[FurtherOpinionResult]):
             raise NotApplicable("Every input has a relevance of zero, so there is no driver to compare.")
         second = ctx.found.get("second_opinion")
         theirs = None
-        if second is not None and second.status == "ok":
+        # Of a refined list the second opinion is its own trace, and the removal method is the list itself.
+        if second is not None and second.status == "ok" and not is_refined(found):
             theirs = compare(second.data["methods"][1]["relevance"], made.relevance, made.error)
         drivers, _ = seen_drivers(ctx, encoded, listed, made, agreement)
         return FurtherOpinionResult(
