@@ -43,7 +43,7 @@ def sensitive(proxy: bool = False) -> Ledger:
     part = {"id": "feature.debt_ratio.proxy_for", "kind": "text", "value": "ethnic origin"}
     if not proxy:
         part = {"id": "feature.debt_ratio.sensitive", "kind": "category", "value": "yes"}
-    return replaced(ledger_of(), Claim(**part, feature="debt_ratio", artifact="system_card"))  # type: ignore[arg-type]
+    return replaced(ledger_of(), Claim(**part, feature="debt_ratio", artifact="system_card"))
 
 
 @pytest.mark.parametrize("proxy", [True, False])

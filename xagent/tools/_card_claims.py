@@ -56,9 +56,9 @@ def _lists(card: SystemCard) -> Iterator[Claim]:
         at, stem = f"/performance/{n - 1}", f"performance.{n}"
         yield _claim(f"{stem}.metric", "text", row.metric, f"{at}/metric")
         yield _claim(f"{stem}.value", "value", row.value, f"{at}/value", scale="raw")
-        for part, text in (("segment", row.segment), ("period", row.period)):
-            if text is not None:
-                yield _claim(f"{stem}.{part}", "text", text, f"{at}/{part}")
+        for part, words in (("segment", row.segment), ("period", row.period)):
+            if words is not None:
+                yield _claim(f"{stem}.{part}", "text", words, f"{at}/{part}")
         if row.n is not None:
             yield _claim(f"{stem}.n", "count", row.n, f"{at}/n")
 
