@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -190,8 +191,9 @@ def as_phoenix(found: Sequence[Span]) -> str:
     )
 
 
+@cache
 def made_by(library: str, folder: Path) -> Path:
-    """The file that `tests/telemetry_makers.py` makes with the real library, in a fresh process."""
+    """The file that `tests/telemetry_makers.py` makes with the real library in a fresh process; made once a session."""
     path = folder / f"{library}.json"
     script = Path(__file__).with_name("telemetry_makers.py")
     done = subprocess.run(

@@ -31,6 +31,12 @@ from xagent.telemetry._documents import read_documents
 from xagent.telemetry._write import to_otlp
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the files that real libraries make."""
+    return tmp_path_factory.mktemp("made")
+
+
 def bare(trace: ProcessTrace) -> list[Span]:
     """The spans without what reading adds: status messages also count as payloads."""
     return [dataclasses.replace(span, payloads=()) for span in trace.spans]
@@ -47,8 +53,8 @@ SDK_WRITERS = {
 
 
 @pytest.mark.parametrize("library", SDK_WRITERS)
-def test_one_request_reads_alike_from_every_writer_of_opentelemetry(tmp_path: Path, library: str) -> None:
-    trace = read_trace(made_by(library, tmp_path))
+def test_one_request_reads_alike_from_every_writer_of_opentelemetry(made: Path, library: str) -> None:
+    trace = read_trace(made_by(library, made))
     assert trace.format == SDK_WRITERS[library]
     assert [s.name for s in trace.spans] == ["POST /score", "predict", "call bureau"]
     root, predict, call = trace.spans
@@ -58,7 +64,7 @@ def test_one_request_reads_alike_from_every_writer_of_opentelemetry(tmp_path: Pa
     assert root.kind in ("server", "unspecified")  # the Zipkin exporter leaves the kind out
     assert (predict.status, call.status, call.message) == ("ok", "error", "")
     assert call.attributes["error.type"] == "timeout"
-    assert [s.message for s in read_trace(tmp_path / f"{library}.json", keep_payloads=True).spans][2] == "timed out"
+    assert [s.message for s in read_trace(made / f"{library}.json", keep_payloads=True).spans][2] == "timed out"
     assert predict.attributes["xagent.prediction.score"] == 0.75
     assert predict.attributes["gen_ai.provider.name"] == "openai"
     assert root.get("service.version") == "9.1"
@@ -69,8 +75,8 @@ def test_one_request_reads_alike_from_every_writer_of_opentelemetry(tmp_path: Pa
     assert bool(trace.mended) == library.startswith("protobuf")
 
 
-def test_ids_that_were_garbled_are_mended_to_the_ones_that_were_written(tmp_path: Path) -> None:
-    found = made_by("protobuf_garbled", tmp_path)
+def test_ids_that_were_garbled_are_mended_to_the_ones_that_were_written(made: Path) -> None:
+    found = made_by("protobuf_garbled", made)
     assert '"traceId": "' in found.read_text()
     written = json.loads(found.with_suffix(".otlp").read_text().splitlines()[0])
     original = written["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
@@ -312,8 +318,8 @@ def test_what_langfuse_says_of_a_trace_and_its_scores_is_kept(tmp_path: Path) ->
         read_trace(written(tmp_path, orphaned))
 
 
-def test_mlflow_of_today_by_the_library_itself(tmp_path: Path) -> None:
-    path = made_by("mlflow", tmp_path)
+def test_mlflow_of_today_by_the_library_itself(made: Path) -> None:
+    path = made_by("mlflow", made)
     trace = read_trace(path)
     answer, retrieve, complete = trace.spans
     assert (trace.format, len(trace.trace_id)) == ("MLflow trace JSON", 32)
@@ -331,8 +337,8 @@ def test_mlflow_of_today_by_the_library_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["library", "azure", "kserve binary"])
-def test_cloudevents_are_instants_joined_by_their_request(tmp_path: Path, name: str) -> None:
-    path = made_by("cloudevents", tmp_path) if name == "library" else written(tmp_path, BY_HAND[name][1])
+def test_cloudevents_are_instants_joined_by_their_request(tmp_path: Path, made: Path, name: str) -> None:
+    path = made_by("cloudevents", made) if name == "library" else written(tmp_path, BY_HAND[name][1])
     trace = read_trace(path)
     assert (trace.format, len(trace.spans)) == ("CloudEvents", 2)
     assert all(s.instant and s.end_ns is None and s.seconds is None and s.parent_id is None for s in trace.spans)
@@ -341,10 +347,8 @@ def test_cloudevents_are_instants_joined_by_their_request(tmp_path: Path, name: 
     assert "Jane" not in repr(trace)
 
 
-def test_bytes_are_hashed_as_bytes(tmp_path: Path) -> None:
-    (answer,) = [
-        p for s in read_trace(made_by("cloudevents", tmp_path)).spans for p in s.payloads if p.role == "output"
-    ]
+def test_bytes_are_hashed_as_bytes(tmp_path: Path, made: Path) -> None:
+    (answer,) = [p for s in read_trace(made_by("cloudevents", made)).spans for p in s.payloads if p.role == "output"]
     assert (answer.sha256, answer.size) == (hashlib.sha256(b"\x01\x02").hexdigest(), 2)
     (span,) = read_trace(written(tmp_path, SAGEMAKER), keep_payloads=True).spans
     assert {p.key: p.value for p in span.payloads} == {
@@ -361,8 +365,8 @@ def test_an_event_without_what_cloudevents_require_is_refused(tmp_path: Path, go
         read_trace(written(tmp_path, [AZURE[0], second]))
 
 
-def test_lineage_of_a_feature_table_by_the_library_itself(tmp_path: Path) -> None:
-    trace = read_trace(made_by("openlineage", tmp_path))
+def test_lineage_of_a_feature_table_by_the_library_itself(made: Path) -> None:
+    trace = read_trace(made_by("openlineage", made))
     above, below = trace.spans
     assert (trace.format, trace.trace_id) == ("OpenLineage events", above.span_id)
     assert (above.name, above.end_ns, above.status) == ("nightly", None, "unset")
@@ -376,8 +380,8 @@ def test_lineage_of_a_feature_table_by_the_library_itself(tmp_path: Path) -> Non
     assert "Jane" not in repr(trace)
 
 
-def test_every_file_is_claimed_by_one_reader_alone(tmp_path: Path) -> None:
-    files = [made_by(library, tmp_path) for library in (*SDK_WRITERS, "mlflow", "cloudevents", "openlineage")]
+def test_every_file_is_claimed_by_one_reader_alone(tmp_path: Path, made: Path) -> None:
+    files = [made_by(library, made) for library in (*SDK_WRITERS, "mlflow", "cloudevents", "openlineage")]
     files += [written(tmp_path, content, f"{name}.json") for name, (_, content) in BY_HAND.items()]
     found = [Span(T, "a" * 16, None, "step", "internal", 10**18, 10**18, resource={"service.name": "s"})]
     (tmp_path / "jaeger").write_text(as_jaeger(found))

@@ -28,6 +28,8 @@ def read_documents(path: Path) -> tuple[list[Any], str, int]:
     holds anything but sound JSON: cut off, nested too deeply, a key that stands twice, NaN, or a number beyond range.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise InvalidCase(f"telemetry: {path.name} is no file.", "Name the file of the trace.")
         size = path.stat().st_size
         if size > MAX_TRACE_BYTES:
             raise InvalidCase(

@@ -131,6 +131,8 @@ def _attributes(message: Json, notes: set[str]) -> dict[str, Any]:
 def _pairs(pairs: Sequence[Any], notes: set[str]) -> dict[str, Any]:
     found = {}
     for pair in pairs:
+        if not isinstance(pair, dict):
+            raise ValueError("an attribute is no object")
         key = pair.get("key")
         if key is not None and not isinstance(key, str):
             raise ValueError("the key of an attribute is no text")
