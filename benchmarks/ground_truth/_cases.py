@@ -100,11 +100,11 @@ def judged(
     """The trust check of one explanation as the trust tool makes it; complete and by_removal as in `assess_trust`."""
     outside, conditional = None, None
     if case.reference is not None:
-        manifold = _manifold(case.reference)
+        data = manifold(case.reference)
         fill = ConditionalFill(case.x[0], case.reference, case.unit[0], seed)
 
         def outside(keep: Tensor) -> Tensor:
-            return manifold.outside(case.without(keep))
+            return data.outside(case.without(keep))
 
         @torch.no_grad()
         def filled_score(keep: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def judged(
             return scores.view(len(keep), -1).mean(1)
 
         def filled_outside(keep: Tensor) -> Tensor:
-            return manifold.outside(fill.fill(keep).flatten(0, 1)).double().view(len(keep), -1).mean(1)
+            return data.outside(fill.fill(keep).flatten(0, 1)).double().view(len(keep), -1).mean(1)
 
         conditional = filled_score, filled_outside
     return assess_trust(
@@ -129,7 +129,7 @@ def judged(
 
 
 @lru_cache(maxsize=8)
-def _manifold(reference: Tensor) -> Manifold:
+def manifold(reference: Tensor) -> Manifold:
     """One for the many cases that share a reference; a tensor is hashed by identity."""
     return Manifold(reference)
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xagent.subject import Encoded
-    from xagent.trust import Probes
 
 KINDS = ("tabular", "text")
 """Images are left as they are: measured against interventions, refined maps are no better (benchmarks/README.md). So
@@ -39,9 +38,9 @@ def refinement_of(
     from xagent.tools._probed import probed
     from xagent.tools._trust_setup import grouping_of, manifold_of, places_of
     from xagent.tools.trust import limits_for
-    from xagent.trust import NotFinite, ratio_of
+    from xagent.trust import NotFinite, better_list, ratio_of
 
-    if not ctx.refine or encoded.kind not in KINDS or len(values) < 2 or not any(values):
+    if not ctx.refine or encoded.kind not in KINDS or len(values) < 2:
         return values, None
     limits = limits_for(ctx)
     grouping = grouping_of(ctx, encoded, reference, limits)
@@ -49,7 +48,8 @@ def refinement_of(
         probes = probed(ctx, encoded, contrast, background, grouping, limits)
         if isinstance(probes, str):
             return values, None
-        before = ratio_of(probes, torch.tensor(values, dtype=torch.float64), limits)
+        listed = torch.tensor(values, dtype=torch.float64)
+        before = ratio_of(probes, listed, limits)  # of a list of zeros 0
         limit = limits.fidelity["fair"]
         if before is None or before >= limit:
             return values, None
@@ -58,25 +58,13 @@ def refinement_of(
         about = {"limit": limit, "before": before, "off_manifold": outside}
         if outside is not None and outside > limits.off_manifold["fair"]:
             return values, Refinement(state="off the data", rows=0, **about)
-        better, by, rows = _better(probes, values)
+        better, by, rows = better_list(probes, listed)
     except NotFinite:
         return values, None
     after = ratio_of(probes, better, limits)
     if after is None or after <= before:
         return values, Refinement(state="no better", rows=rows, **about)
     return better.tolist(), Refinement(state="refined", by=by, after=after, rows=rows, traced=tuple(values), **about)
-
-
-def _better(probes: Probes, values: list[float]) -> tuple[Tensor, str, int]:
-    """Exact values where all coalitions of single players were tried anyway, else refinement by removal."""
-    import torch
-
-    from xagent.trust import refined, refined_rows
-
-    if probes.shapley is not None and len(probes.shapley) == len(values):
-        return probes.shapley, "exact", 0
-    listed = torch.tensor(values, dtype=torch.float64)
-    return refined(probes.score, listed), "removal", refined_rows(len(values))
 
 
 WORDS = {"exact": "replaced by exact Shapley values", "removal": "refined by removal"}

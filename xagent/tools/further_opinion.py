@@ -21,15 +21,13 @@ from xagent.tools.second_opinion import (
     values_of,
 )
 
-
 GRADIENT_METHODS = ("integrated_gradients", "gradient_x_input")
 """What an ask may choose from where the model has gradients; the first is taken when nobody chose."""
 
 
 class FurtherOpinionResult(Result):
-    """method: what was run. cosine_second: to the removal method of the second opinion, None without one. drivers: the list's
-    top
-    drivers as this method sees them."""
+    """method: what was run. cosine_second: to the removal method of the second opinion, None without one. drivers: the
+    list's top drivers as this method sees them."""
 
     method: Opinion
     background: str

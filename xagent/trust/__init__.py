@@ -14,7 +14,7 @@ from xagent.trust._levels import LEVELS, SCHEMA, Level, Limits, judge, limits_of
 from xagent.trust._manifold import Manifold
 from xagent.trust._order import removal_order_z
 from xagent.trust._probes import NotFinite, Probes, Reason, checked, probe
-from xagent.trust._refined import refined, refined_rows
+from xagent.trust._refined import better_list, refined, refined_rows
 from xagent.trust._shapley import exact_shapley, shapley_of
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Undetermined",
     "additive_fit",
     "assess_trust",
+    "better_list",
     "cells",
     "checked",
     "compare_baselines",

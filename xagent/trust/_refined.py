@@ -6,11 +6,13 @@ Two batches of forwards, no gradient.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from xagent.relevance import refine
-from xagent.trust._probes import ScoreFn
+from xagent.trust._probes import Probes, ScoreFn
 from xagent.trust._shapley import exact_shapley
 
 PROBED, TOP = 16, 4
@@ -45,3 +47,12 @@ def refined(score_fn: ScoreFn, relevance: Tensor, probed: int = PROBED, top: int
 def refined_rows(players: int, probed: int = PROBED, top: int = TOP) -> int:
     """Rows of the model that `refined` takes."""
     return int(2 * min(probed, players) + 2 + 2 ** min(top + 1, players))
+
+
+def better_list(probes: Probes, relevance: Tensor) -> tuple[Tensor, Literal["exact", "removal"], int]:
+    """What takes the place of a list (P,) that falls short, how it was made, and the rows of the model it took: the
+    exact Shapley values where the probes hold all coalitions of single players anyway, else the list refined.
+    Raises NotFinite."""
+    if probes.shapley is not None and len(probes.shapley) == len(relevance):
+        return probes.shapley, "exact", 0
+    return refined(probes.score, relevance), "removal", refined_rows(len(relevance))
