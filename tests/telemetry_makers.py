@@ -224,6 +224,48 @@ def openlineage(path: Path) -> None:
     )
 
 
+def langgraph(path: Path) -> None:
+    """A LangGraph run under OpenInference's instrumentation: a model, a tool, and a node that fails."""
+    from typing import TypedDict
+
+    from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+    from langchain_core.messages import AIMessage
+    from langchain_core.tools import tool
+    from langgraph.graph import END, START, StateGraph
+    from openinference.instrumentation.langchain import LangChainInstrumentor
+    from opentelemetry.exporter.otlp.json.file import FileSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(FileSpanExporter(str(path))))
+    LangChainInstrumentor().instrument(tracer_provider=provider)
+    State = TypedDict("State", {"question": str, "answer": str}, total=False)  # noqa: UP013
+    model = GenericFakeChatModel(messages=iter([AIMessage("Jane is creditworthy")]))
+
+    @tool
+    def lookup(name: str) -> str:
+        """Look a person up."""
+        return f"{name} pays on time"
+
+    def ask(state: Any) -> Any:
+        return {"answer": model.invoke(state["question"] + lookup.invoke({"name": "Jane"})).content}
+
+    def check(state: Any) -> Any:
+        raise TimeoutError("Jane took too long")
+
+    graph = StateGraph(State)
+    graph.add_node("ask", ask)
+    graph.add_node("check", check)
+    graph.add_edge(START, "ask")
+    graph.add_edge("ask", "check")
+    graph.add_edge("check", END)
+    try:
+        graph.compile().invoke({"question": "Is Jane creditworthy?"})
+    except TimeoutError:
+        provider.shutdown()
+
+
 MAKERS: dict[str, Callable[[Path], None]] = {
     f.__name__: f
     for f in (
@@ -236,6 +278,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
         mlflow,
         cloudevents,
         openlineage,
+        langgraph,
     )
 }
 

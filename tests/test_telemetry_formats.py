@@ -26,7 +26,7 @@ from telemetry_samples import (
 )
 
 from xagent.errors import InvalidCase
-from xagent.telemetry import ProcessTrace, Span, read_trace, readers
+from xagent.telemetry import ProcessTrace, Span, read_trace, readers, timeouts
 from xagent.telemetry._documents import read_documents
 from xagent.telemetry._write import to_otlp
 
@@ -334,6 +334,20 @@ def test_mlflow_of_today_by_the_library_itself(made: Path) -> None:
     assert "jane" not in repr(trace).lower()
     asked = read_trace(path, keep_payloads=True).spans[0].payloads
     assert {"question": "Is Jane creditworthy?"} in [p.value for p in asked if p.role == "input"]
+
+
+def test_a_langgraph_run_under_openinference(made: Path) -> None:
+    trace = read_trace(made_by("langgraph", made))
+    graph, ask, lookup, model, check = trace.spans
+    assert [s.name for s in trace.roots] == ["LangGraph"] == [graph.name]
+    assert (ask.parent_id, check.parent_id) == (graph.span_id, graph.span_id)
+    assert (lookup.parent_id, model.parent_id) == (ask.span_id, ask.span_id)
+    assert [s.attributes.get("xagent.step.kind") for s in trace.spans] == [None, None, "tool", "predict", None]
+    assert lookup.attributes["gen_ai.tool.name"] == "lookup"
+    assert [s.status for s in trace.spans] == ["error", "ok", "ok", "ok", "error"]
+    assert {fact.value for fact in timeouts(trace)} == {"timeout", "TimeoutError"}
+    assert {"input", "output"} <= {p.role for p in model.payloads}
+    assert "Jane" not in repr(trace)
 
 
 @pytest.mark.parametrize("name", ["library", "azure", "kserve binary"])

@@ -16,7 +16,7 @@ from xagent.telemetry._vocabulary import Vocabulary, typed
 MAX_ATTRIBUTE_CHARACTERS = 1_000
 """A longer attribute is content, whatever its name."""
 STATUS_MESSAGE = "(status message)"
-_TIMEOUT = re.compile(r"\btime(d|s)?[ -]?out\b|\bdeadline exceeded\b", re.IGNORECASE)
+_TIMEOUT = re.compile(r"\btime[ds]?[ -]?out|\bdeadline exceeded", re.IGNORECASE)
 _Parts = tuple[dict[str, Any], dict[str, str], tuple[Payload, ...]]
 
 
