@@ -359,3 +359,26 @@ def test_a_module_that_is_called_twice_is_two_inputs() -> None:
     for relevance in trace.relevance.values():
         torch.testing.assert_close(relevance.sum(), trace.score[0] / 2)
     assert trace.verify(1, of="words#2").index.shape == (1, 1)
+
+
+@pytest.mark.parametrize("tokens", [2, 3, 4, 5])
+def test_tokens_before_samples_are_told_apart(tokens: int) -> None:
+    """(tokens, batch, features) inside: with 4 tokens and 2 samples nothing but the account can tell the order."""
+    torch.manual_seed(0)
+    encoder = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(8, 2, 12, batch_first=False, norm_first=True), 2, enable_nested_tensor=False
+    )
+    model = nn.Sequential(encoder, nn.Linear(8, 2)).double().eval()
+    x = torch.randn(2, tokens, 8, dtype=torch.float64)
+
+    def forward(given: dict[str, Any]) -> Tensor:
+        return model(given["x"].transpose(0, 1)).mean(0)  # type: ignore[no-any-return]
+
+    tracer = Tracer(model, forward=forward)
+    both = tracer.trace({"x": x}, ["x"], Target.index(1), layers=True)
+    alone = [tracer.trace({"x": x[i : i + 1]}, ["x"], Target.index(1), layers=True) for i in range(2)]
+    for entry in ("inputs", "biases", "constants", "total"):
+        torch.testing.assert_close(getattr(both.ledger, entry), torch.cat([getattr(t.ledger, entry) for t in alone]))
+    assert both.layers.keys() == alone[0].layers.keys()
+    for name, held in both.layers.items():
+        torch.testing.assert_close(held, torch.cat([t.layers[name] for t in alone]))

@@ -53,10 +53,10 @@ def balance(entries: dict[str, Tensor], score: Tensor) -> Ledger:
     return Ledger(**entries, total=total, score=score, gap=(score - total).abs() / scale)
 
 
-def adds_up(ledger: Ledger, dtype: torch.dtype) -> bool:
+def adds_up(ledger: Ledger, dtype: torch.dtype, at_most: float = 1e-3) -> bool:
     """Whether the account closes, up to rounding in `dtype`, for every sample."""
     volume = torch.stack([getattr(ledger, name).abs() for name in (*ENTRIES, "score")]).sum(0)
-    allowed = max(1e-3, 8 * torch.finfo(dtype).eps)
+    allowed = max(at_most, 8 * torch.finfo(dtype).eps)
     return bool(((ledger.score - ledger.total).abs() <= allowed * volume).all())
 
 
@@ -68,6 +68,7 @@ class Books:
         self.entries: dict[str, list[Tensor]] = {}
         self.full = 0  # gradients without zeros that were met, see `through`
         self.uneven = False  # a booking could not be split by sample: the tensor's first dimension is not the batch
+        self.folded = False  # a booking was split as if samples were outermost in the first dimension
 
     def add(self, entry: str, gradient: Tensor, value: Tensor | float) -> Tensor:
         """Book <gradient, value>; value broadcasts against gradient. Masked infinities without gradient count zero.
@@ -88,7 +89,7 @@ class Books:
             gradient = torch.view_as_real(gradient.resolve_conj())
             return self.amount(gradient, torch.view_as_real(value.to(gradient.dtype.to_complex()).resolve_conj()))
         wide = gradient.float() if gradient.dtype.itemsize < 4 else gradient
-        if isinstance(value, Tensor) and value.dim() == 1 and wide.dim() > 1 and self.fits(wide):
+        if isinstance(value, Tensor) and value.dim() == 1 and wide.dim() > 1 and self.splits(wide):
             if wide.dim() > 2:  # the gradient's sum over positions is small, the product is not
                 gradient = wide = wide.flatten(1, -2).sum(1)
         elif isinstance(value, Tensor) and 2 < wide.dim() == value.dim() + 1 and value.numel() == wide.shape[1]:
@@ -101,9 +102,10 @@ class Books:
         width = value.shape[0]
         if gradient.dtype not in REAL or value.dtype != gradient.dtype or gradient.device.type != "cpu":
             return None
-        if gradient.dim() < 2 or gradient.shape[-1] != width or not self.fits(gradient):
+        if gradient.dim() < 2 or gradient.shape[-1] != width or not self.splits(gradient):
             return None
         rows = torch.mv(gradient.reshape(-1, width), value.detach())
+        self.folded |= not self.fits(gradient)
         booked = rows.reshape(self.batch, -1).sum(1, dtype=torch.float64)
         return booked if math.isfinite(float(booked if self.batch == 1 else booked.sum())) else None
 
@@ -123,6 +125,10 @@ class Books:
         """Whether the first dimension is the batch."""
         return self.batch == 1 or (amounts.dim() > 0 and amounts.shape[0] == self.batch)
 
+    def splits(self, amounts: Tensor) -> bool:
+        """Whether the first dimension is the batch, or may be one that holds it: positions or windows of samples."""
+        return self.batch == 1 or (amounts.dim() > 1 and amounts.shape[0] % self.batch == 0) or self.fits(amounts)
+
     def post(self, entry: str, amounts: Tensor) -> None:
         """Book amounts (batch, ...), summed per sample."""
         self.entries.setdefault(entry, []).append(self.per_sample(amounts))
@@ -130,9 +136,10 @@ class Books:
     def per_sample(self, amounts: Tensor) -> Tensor:
         """(batch, ...) -> (batch,), summed in float64 where the device has it."""
         wide = torch.float32 if amounts.device.type == "mps" else torch.float64
-        if not self.fits(amounts):
+        if not self.fits(amounts) and not (amounts.dim() and len(amounts) and len(amounts) % self.batch == 0):
             self.uneven = True
             return (amounts.detach().sum(dtype=wide) / self.batch).expand(self.batch)
+        self.folded |= not self.fits(amounts)
         return amounts.detach().reshape(self.batch, -1).sum(1, dtype=wide)
 
     def total(self, entry: str) -> Tensor:

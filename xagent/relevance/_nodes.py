@@ -33,6 +33,7 @@ class Node:
     def _settle(self, gradient: Tensor) -> None:
         arrived, self._arrived = self._arrived, []
         books, value = self.mode.books, self._value[0]
+        books.uneven |= bool(self.names or arrived) and not books.fits(value)  # no account would tell a wrong split
         with quiet():
             for record in self.recorders:
                 record(gradient, value)
