@@ -137,6 +137,39 @@ def test_a_model_that_says_nothing_about_a_sentence_leaves_it_to_the_template() 
     assert {s.author for s in result.narrative.sentences()} == {"template", "llm"}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_german_sentences_are_put_together_as_well(kind: str) -> None:
+    persona, ledger = load_persona("business_user", "de"), ledger_of(kind)
+    template = compose(ledger, [], persona)
+    for task in tasks_of(template, persona):
+        made = compiled(
+            Wording.model_validate({"id": task.sentence.id, "parts": list(task.parts)}), task, ledger, persona
+        )
+        assert isinstance(made, Sentence), made
+        assert made.text == task.sentence.text
+
+    def shorter(body: Json) -> str:
+        sentences = [
+            {"id": s["id"], "parts": copy.deepcopy(s["parts"])}
+            for s in json.loads(body["messages"][1]["content"])["sentences"]
+        ]
+        for sentence in sentences:
+            sentence["parts"][0:0] = [{"kind": "words", "text": "Hier:", "claims": []}]
+        return json.dumps({"sentences": sentences})
+
+    result, _, _ = worded(shorter, ledger, persona)
+    assert verify(result.narrative, ledger, persona, []) == []
+
+
+def test_a_wording_that_changes_nothing_is_the_templates() -> None:
+    def echo(body: Json) -> str:
+        asked = json.loads(body["messages"][1]["content"])["sentences"]
+        return json.dumps({"sentences": [{"id": s["id"], "parts": s["parts"]} for s in asked]})
+
+    result, template, _ = worded(echo)
+    assert result.narrative == template
+
+
 def test_rank_may_be_added_and_a_false_rank_is_refused() -> None:
     def leading(body: Json) -> str:
         sentences = [s for s in honest(body) if s["id"] in ("relevance.driver.1", "relevance.driver.2")]
@@ -277,6 +310,15 @@ def test_the_total_time_bounds_all_questions_together() -> None:
                 asker.ask("t", ASK)
         asker.close()
         assert len(server.requests) == 1
+
+
+def test_time_in_which_nothing_is_asked_is_not_counted() -> None:
+    with ScriptedServer(lambda body, number: Reply(text="{}")) as server:
+        asker = client(server, total=0.5)
+        asker.ask("t", ASK)
+        time.sleep(0.6)
+        assert asker.ask("t", ASK).text == "{}"
+        asker.close()
 
 
 def test_an_answer_without_an_end_is_cut_off() -> None:

@@ -71,17 +71,17 @@ def reworded(narratives: Mapping[str, Narrative], ledger: Ledger, findings: Sequ
 def language_model_record(state: State, persona: str) -> Json:
     """What the run record of a reader says about the language model; nothing when there was none.
 
-    calls: the questions for this reader and those of the planner. wording: what was asked, refused and accepted.
+    calls: every question of the run, so that each record of it can be replayed. wording: what was asked, refused and
+    accepted for this reader.
     """
     if "worded" not in state:
         return {}
-    own = ("planning", f"wording:{persona}")
     authors: dict[str, list[str]] = {"llm": [], "fallback": []}
     for sentence in Narrative.model_validate(state["narratives"][persona]).sentences():
         authors.setdefault(sentence.author, []).append(sentence.id)
     return {
         "llm": {
-            "calls": [call for call in state.get("calls", []) if call["purpose"] in own],
+            "calls": state.get("calls", []),
             "wording": state["worded"].get(persona, []),
             "worded": authors["llm"],
             "fell_back": authors["fallback"],

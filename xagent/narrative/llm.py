@@ -140,7 +140,9 @@ class _Job:
                     self._left.add(task.sentence.id)
                 continue
             outcome = compiled(wordings[task.sentence.id], task, self._seen, self._persona)
-            if isinstance(outcome, Sentence):
+            if isinstance(outcome, Sentence) and outcome.frame == task.sentence.frame:
+                self._left.add(task.sentence.id)
+            elif isinstance(outcome, Sentence):
                 made[task.sentence.id] = outcome
             else:
                 problems += outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from xagent.agent.llm._model import Answer, Call, Json, NoAnswer, prompt_sha256
@@ -39,7 +40,7 @@ class Client:
         self._transport = Transport(settings)
         self._rung = 0
         self._silent = 0
-        self._end: float | None = None
+        self._spent, self._end = 0.0, 0.0
         self._calls: list[Call] = []
 
     def ask(
@@ -47,15 +48,14 @@ class Client:
     ) -> Answer:
         """The answer to the messages: JSON of a schema, or calls of tools. Raises NoAnswer when there is none."""
         began = time.monotonic()
-        if self._end is None:
-            self._end = began + self._settings.total
+        self._end = began + self._settings.total - self._spent
         asked = {
             "base_url": self._settings.base_url,
             "model": self.name,
             "temperature": self._profile.temperature,
             "profile": self._settings.profile,
         }
-        call = Call(purpose, prompt_sha256(messages, tools), asked)
+        call = Call(purpose, prompt_sha256(messages, tools), asked, started=datetime.now(UTC).isoformat())
         self._calls.append(call)
         try:
             call.answer = self._answer(call, list(messages), schema, list(tools))
@@ -64,6 +64,7 @@ class Client:
             raise
         finally:
             call.seconds = time.monotonic() - began
+            self._spent += call.seconds
         return call.answer
 
     def take(self) -> list[Json]:
@@ -154,5 +155,4 @@ class Client:
         return body
 
     def _left(self) -> float:
-        assert self._end is not None
         return self._end - time.monotonic()

@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass
 class Call:
-    """The record of one question. prompt_sha256: of messages and tools, not of the way in which JSON was asked for."""
+    """The record of one question. started: ISO 8601, UTC. prompt_sha256: of messages and tools, not of the way in which JSON was asked for."""
 
     purpose: str
     prompt_sha256: str
@@ -54,6 +54,7 @@ class Call:
     attempts: list[Json] = field(default_factory=list)
     answer: Answer | None = None
     why: str | None = None
+    started: str | None = None
     seconds: float = 0.0
 
     def public(self) -> Json:
@@ -70,6 +71,7 @@ class Call:
             "system_fingerprint": answered.fingerprint if answered else None,
             "response_sha256": answered.sha256() if answered else None,
             "response": answered.content() if answered else None,
+            "started": self.started,
             "seconds": round(self.seconds, 3),
         }
 

@@ -13,12 +13,11 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 class Replay:
-    """Answers a prompt as the record says that it was answered, in the order of the record.
+    """Answers a prompt as the record says that it was answered, in the order of the record. Tools are offered where the
+    recorded run offered some.
 
     Raises ConfigurationFault for a file that is not a run record with calls of a language model.
     """
-
-    can_call_tools = True
 
     def __init__(self, path: Path) -> None:
         try:
@@ -28,6 +27,7 @@ class Replay:
             self._recorded: dict[str, list[Json]] = {}
             for call in calls:
                 self._recorded.setdefault(str(call["prompt_sha256"]), []).append(dict(call))
+            self.can_call_tools = any(call["purpose"] == "planning" for call in calls)
             self.name = next((str(call["model_reported"]) for call in calls if call["model_reported"]), "unknown")
         except OSError as error:
             raise ConfigurationFault(
