@@ -37,6 +37,8 @@ RUN: dict[str, Any] = {
         {"purpose": "wording:regulator", "started": "2026-11-02T09:30:01.500000+00:00", "seconds": 0.25,
          "outcome": "answered", "model": "large-1", "model_reported": "large-1", "prompt_sha256": "ab" * 32,
          "response": "Jane is a good customer"},
+        {"purpose": "planning", "started": "2026-10-02T09:30:01+00:00", "seconds": 9.0, "outcome": "answered",
+         "model": "large-1", "replayed": True},
     ]},
 }  # fmt: skip
 
@@ -62,6 +64,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert trace.roots == (root,)
     assert {s.parent_id for s in trace.spans[1:]} == {root.span_id}
     assert root.attributes["xagent.case.id"] == "a-1"
+    assert root.attributes["xagent.run.llm.calls"] == 2
     assert drift.attributes["error.type"] == "ValueError"
     assert further.attributes["xagent.tool.asked_because"] == "the explanation is weak"
     assert chat.attributes["gen_ai.response.model"] == "large-1"

@@ -183,7 +183,7 @@ def _calls(runs: Sequence[Run]) -> list[Run]:
 
 
 def _chats(root: Span, runs: Sequence[Run]) -> list[Span]:
-    """The questions whose record says when they were asked; the others only count."""
+    """The questions that were asked in this run; those that a record answered only count."""
     return [
         _span(
             root,
@@ -205,7 +205,7 @@ def _chats(root: Span, runs: Sequence[Run]) -> list[Span]:
             None if call.get("outcome") == "answered" else "failed",
         )
         for call in _calls(runs)
-        if call.get("started")
+        if call.get("started") and not call.get("replayed")
     ]
 
 

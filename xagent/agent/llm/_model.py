@@ -46,7 +46,8 @@ class Answer:
 
 @dataclass
 class Call:
-    """The record of one question. started: ISO 8601, UTC. prompt_sha256: of messages and tools, not of the way in which JSON was asked for."""
+    """The record of one question. prompt_sha256: of messages and tools, not of the way in which JSON was asked for.
+    started: ISO 8601, UTC."""
 
     purpose: str
     prompt_sha256: str
