@@ -402,3 +402,41 @@ def test_every_file_is_claimed_by_one_reader_alone(tmp_path: Path, made: Path) -
     for path in [*files, tmp_path / "jaeger"]:
         records, _, _ = read_documents(path)
         assert [r.name for r in readers() if r.sniff(records)] == [read_trace(path).format], path.name
+
+
+def test_of_jaegers_references_only_a_parent_of_this_trace_is_the_parent(tmp_path: Path) -> None:
+    def reference(kind: str, trace_id: str, span_id: str) -> dict[str, str]:
+        return {"refType": kind, "traceID": trace_id, "spanID": span_id}
+
+    def span(ident: str, *references: dict[str, str], **more: object) -> dict[str, object]:
+        return {"traceID": "abc", "spanID": ident, "operationName": "step", "references": list(references),
+                "startTime": 1793611800000000 + int(ident, 16), "duration": 5, "tags": [], "logs": [],
+                "process": {"serviceName": "scoring", "tags": []}, **more}  # fmt: skip
+
+    spans = [
+        span("1", flags=1),
+        span("2", reference("FOLLOWS_FROM", "abc", "9"), reference("CHILD_OF", "abc", "1")),
+        span("3", reference("CHILD_OF", "def", "8")),
+        span("4", parentSpanID="2"),
+    ]
+    trace = read_trace(written(tmp_path, {"data": [{"traceID": "abc", "spans": spans}]}))
+    assert trace.trace_id == "abc".rjust(32, "0")
+    assert [s.parent_id and int(s.parent_id, 16) for s in trace.spans] == [None, 1, None, 2]
+    assert [[int(k.span_id, 16) for k in s.links] for s in trace.spans] == [[], [9], [8], []]
+    assert [s.sampled for s in trace.spans] == [True, None, None, None]
+    assert trace.spans[3].get("service.name") == "scoring"
+
+
+def test_a_langfuse_event_is_an_instant_and_keeps_what_came_by_opentelemetry(tmp_path: Path) -> None:
+    metadata = {
+        "attributes": {"xagent.override.who": "underwriter", "gen_ai.prompt": "Jane?"},
+        "resourceAttributes": {"service.version": "9"},
+        "note": "about Jane",
+    }
+    event = {"id": "o-3", "traceId": "t-1", "type": "EVENT", "name": "override", "level": "DEFAULT",
+             "startTime": "2026-11-02T09:31:00Z", "endTime": "2026-11-02T09:31:00Z", "metadata": metadata}  # fmt: skip
+    (span,) = read_trace(written(tmp_path, [event])).spans
+    assert (span.instant, span.end_ns, span.status) == (True, None, "unset")
+    assert span.attributes["xagent.override.who"] == "underwriter"
+    assert span.get("service.version") == "9"
+    assert {p.key for p in span.payloads} == {"gen_ai.prompt", "langfuse.observation.metadata.note"}
