@@ -299,6 +299,13 @@ def test_a_hostile_file_gives_one_clear_error(tmp_path: Path, name: str) -> None
     assert len(str(refused.value)) < 700
 
 
+def test_names_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xagent.telemetry._vocabulary.MAX_KEYS", 10)
+    assert trace_of(tmp_path, step(1, parent=None, **{f"own.{n}": 1 for n in range(10)}))
+    with pytest.raises(InvalidCase, match=r"trace\.json.*more than 10 different names"):
+        trace_of(tmp_path, step(1, parent=None, **{f"own.{n}": 1 for n in range(11)}))
+
+
 def test_ancestors_in_a_circle_are_refused_and_a_long_chain_is_not(tmp_path: Path) -> None:
     chain = [step(n, parent=n - 1 or None) for n in range(1, 3000)]
     assert len(trace_of(tmp_path, *chain).spans) == 2999

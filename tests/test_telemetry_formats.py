@@ -440,3 +440,15 @@ def test_a_langfuse_event_is_an_instant_and_keeps_what_came_by_opentelemetry(tmp
     assert span.attributes["xagent.override.who"] == "underwriter"
     assert span.get("service.version") == "9"
     assert {p.key for p in span.payloads} == {"gen_ai.prompt", "langfuse.observation.metadata.note"}
+
+
+def test_lineage_of_part_of_a_pipeline_belongs_to_the_run_at_its_top(tmp_path: Path) -> None:
+    """As OpenLineage 2-0-2 describes the parent facet with its root. An end without a start has no length."""
+    parent = {"run": {"runId": "middle"}, "job": {"namespace": "n", "name": "m"},
+              "root": {"run": {"runId": "top"}, "job": {"namespace": "n", "name": "t"}}}  # fmt: skip
+    event = {"eventType": "COMPLETE", "eventTime": "2026-11-02T02:00:00Z", "producer": "https://example.org",
+             "run": {"runId": "low", "facets": {"parent": parent}}, "job": {"namespace": "n", "name": "low"}}  # fmt: skip
+    trace = read_trace(written(tmp_path, [event, {"eventTime": "2026-11-02T02:00:00Z", "job": {"name": "x"}}]))
+    (span,) = trace.spans
+    assert (trace.trace_id, span.parent_id, trace.orphans) == ("top", "middle", (span,))
+    assert (span.instant, span.end_ns, span.status) == (True, None, "ok")

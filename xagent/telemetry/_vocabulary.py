@@ -9,6 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+MAX_KEYS = 20_000
+"""Different attribute names in one file."""
 _NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,3})?")
 
 
@@ -43,9 +45,11 @@ class Vocabulary:
     _rules: dict[str, Rule] = field(default_factory=dict, repr=False)
 
     def rule(self, key: str) -> Rule:
-        """What `key` means."""
+        """What `key` means. Raises ValueError when too many different keys were asked for."""
         found = self._rules.get(key)
         if found is None:
+            if len(self._rules) >= MAX_KEYS:
+                raise ValueError(f"there are more than {MAX_KEYS} different names of attributes")
             targets = tuple(
                 (place, alias.target.replace("*", name), alias.values)
                 for place, alias in enumerate(self.aliases)
