@@ -177,8 +177,10 @@ CASE: dict[str, Any] = {
 CARD: dict[str, Any] = {"schema": "xagent.system/1", "name": "Consumer credit desk", "purpose": "Consumer loans"}
 
 
-def report(persona: str = "business_user", rows: list[Claim] | None = None, **more: Any) -> Report:
-    ledger, reader = Ledger(rows or claims()), load_persona(persona)
+def report(
+    persona: str = "business_user", rows: list[Claim] | None = None, language: str | None = None, **more: Any
+) -> Report:
+    ledger, reader = Ledger(rows or claims()), load_persona(persona, language)
     given: dict[str, Any] = {
         "case": CASE, "card": CARD, "findings": findings(), "artifacts": artifacts(), "problems": [],
         "versions": {"xagent": "0.1.0", "torch": "2.13.0"}, "seeds": {"seed": 0},

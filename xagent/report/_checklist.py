@@ -118,7 +118,10 @@ def _part(source: Source, evidence: _Evidence) -> _Part:
     if root == "claims" and rest:
         return _claims(source, rest, evidence)
     root, *path = source.path.split(".")
-    return _Part(source, _limited(list(_texts(evidence.roots[root], path)), source.limit))
+    texts = list(_texts(evidence.roots[root], path))
+    if source.path == "card.automation":  # a word of the schema, not of whoever wrote the card
+        texts = [part_of_id(text) for text in texts]
+    return _Part(source, _limited(texts, source.limit))
 
 
 def _claims(source: Source, prefix: str, evidence: _Evidence) -> _Part:
@@ -203,7 +206,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         keys = sorted(value, key=lambda key: (_LEADING.index(key) if key in _LEADING else len(_LEADING), str(key)))
         pairs = ((str(key), _plain(value[key])) for key in keys)
-        return ", ".join(f"{key} {text}" for key, text in pairs if text)
+        return ", ".join(f"{part_of_id(key)} {text}" for key, text in pairs if text)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(text for item in value if (text := _plain(item)))
     # control and format characters could hide text or change its direction
