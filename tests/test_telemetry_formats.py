@@ -446,8 +446,8 @@ def test_lineage_of_part_of_a_pipeline_belongs_to_the_run_at_its_top(tmp_path: P
     """As OpenLineage 2-0-2 describes the parent facet with its root. An end without a start has no length."""
     parent = {"run": {"runId": "middle"}, "job": {"namespace": "n", "name": "m"},
               "root": {"run": {"runId": "top"}, "job": {"namespace": "n", "name": "t"}}}  # fmt: skip
-    event = {"eventType": "COMPLETE", "eventTime": "2026-11-02T02:00:00Z", "producer": "https://example.org",
-             "run": {"runId": "low", "facets": {"parent": parent}}, "job": {"namespace": "n", "name": "low"}}  # fmt: skip
+    run, job = {"runId": "low", "facets": {"parent": parent}}, {"namespace": "n", "name": "low"}
+    event = {"eventType": "COMPLETE", "eventTime": "2026-11-02T02:00:00Z", "run": run, "job": job}
     trace = read_trace(written(tmp_path, [event, {"eventTime": "2026-11-02T02:00:00Z", "job": {"name": "x"}}]))
     (span,) = trace.spans
     assert (trace.trace_id, span.parent_id, trace.orphans) == ("top", "middle", (span,))
