@@ -47,15 +47,15 @@ class Ledger:
 
 def balance(entries: dict[str, Tensor], score: Tensor) -> Ledger:
     """Close the account: entries (batch,) by name, score (batch,)."""
-    total = torch.stack([entries[name] for name in ENTRIES]).sum(0)
-    volume = torch.stack([entries[name].abs() for name in ENTRIES]).sum(0)
+    items = torch.stack([entries[name] for name in ENTRIES])
+    total, volume = items.sum(0), items.abs().sum(0)
     scale = torch.maximum(score.abs(), 1e-3 * volume).clamp(min=torch.finfo(torch.float64).tiny)
     return Ledger(**entries, total=total, score=score, gap=(score - total).abs() / scale)
 
 
 def adds_up(ledger: Ledger, dtype: torch.dtype, at_most: float = 1e-3) -> bool:
     """Whether the account closes, up to rounding in `dtype`, for every sample."""
-    volume = torch.stack([getattr(ledger, name).abs() for name in (*ENTRIES, "score")]).sum(0)
+    volume = torch.stack([getattr(ledger, name) for name in (*ENTRIES, "score")]).abs_().sum(0)
     allowed = max(at_most, 8 * torch.finfo(dtype).eps)
     return bool(((ledger.score - ledger.total).abs() <= allowed * volume).all())
 
@@ -148,6 +148,8 @@ class Books:
         if not parts:
             return torch.zeros(self.batch, dtype=torch.float64)
         device = parts[0].device  # one transfer for all, and one for every other device
+        if len(parts) == 1:
+            return parts[0].cpu().double()
         return torch.stack([part.to(device) for part in parts]).sum(0).cpu().double()
 
     def closed(self) -> dict[str, Tensor]:
