@@ -12,7 +12,8 @@ from xagent.tools._case_claims import SCALES
 
 
 class ReproductionResult(Result):
-    """recorded, recomputed: the target's score on `scale`; difference is recomputed - recorded.
+    """recorded, recomputed: the target's score on `scale`; difference is recomputed - recorded. Both are None when the
+    model's answer is no finite number, which is a deviation.
 
     label: the recomputed class, None for a regression; label_state compares it with the recorded one.
     state: `ok` when score and label agree within the tolerance of the case.
@@ -20,8 +21,8 @@ class ReproductionResult(Result):
 
     state: Literal["ok", "deviation"]
     recorded: float
-    recomputed: float
-    difference: float
+    recomputed: float | None
+    difference: float | None
     tolerance: float
     scale: Literal["probability", "logit", "value", "log_probability"]
     label: str | None
@@ -43,8 +44,19 @@ class Reproduction(Tool[ReproductionResult]):
         classes = ctx.case.model.output.classes
         target = subject.target_index(prediction.target or prediction.label)
         score = float(subject.score(logits, target, prediction.scale).reshape(-1)[0])
-        if not math.isfinite(score):
-            raise ArithmeticError("the model's answer to the recorded input is not a finite number")
+        if not math.isfinite(score):  # no number is no reproduction, whatever was recorded
+            return ReproductionResult(
+                state="deviation",
+                recorded=prediction.score,
+                recomputed=None,
+                difference=None,
+                tolerance=prediction.tolerance,
+                scale=prediction.scale,
+                label=None,
+                label_state="deviation",
+                sha256=subject.sha256.get("model"),
+                hash_state=subject.hash_state,
+            )
         label, label_ok = None, True
         if classes:
             candidates = [classes[int(logits[0].argmax())], *_by_threshold(ctx, target, score)]
@@ -74,8 +86,9 @@ class Reproduction(Tool[ReproductionResult]):
             return Claim(id=key, kind=kind, value=value, subject=subject, artifact=self.name, pointer=pointer, **more)
 
         yield claim("reproduction.state", "category", data.state, "/state")
-        yield claim("reproduction.score", "value", data.recomputed, "/recomputed", scale=scale, unit=unit)
-        yield claim("reproduction.difference", "value", data.difference, "/difference", scale=scale, unit=unit)
+        if data.recomputed is not None:
+            yield claim("reproduction.score", "value", data.recomputed, "/recomputed", scale=scale, unit=unit)
+            yield claim("reproduction.difference", "value", data.difference, "/difference", scale=scale, unit=unit)
         yield claim("reproduction.tolerance", "threshold", data.tolerance, "/tolerance", scale=scale, unit=unit)
         if data.label is not None:
             yield claim("reproduction.label", "category", ctx.card.outcome(data.label).label, "/label")

@@ -26,6 +26,8 @@ BUDGET = {"tabular": 4096}
 """Model rows that a removal method may take; a row of a table costs next to nothing."""
 OTHER_BUDGET = 256
 """... and of texts, images and answers: what the trust tool takes for its coalitions."""
+ROUNDING = 1e-6
+"""Part of the score below which a relevance is the rounding of single precision."""
 MOST_PAIRS, LEAST_PAIRS = 32, 4
 """Pairs of orders beyond which sampling gains little, and below which its standard errors mean nothing."""
 
@@ -120,6 +122,8 @@ class SecondOpinion(Tool[SecondOpinionResult]):
         agreement = compare(listed, second.relevance, second.error)
         if agreement is None:
             raise NotApplicable("Every input has a relevance of zero, so there is no driver to compare.")
+        if max(map(abs, listed)) <= ROUNDING * abs(found["score"]):
+            raise NotApplicable("No input moves the score by more than rounding, so there is no driver to compare.")
         drivers, missed = seen_drivers(ctx, encoded, listed, second, agreement)
         return SecondOpinionResult(
             methods=(own, second, *(o for o in opinions[1:] if o is not second)),

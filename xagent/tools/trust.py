@@ -215,7 +215,7 @@ def _absent(answer: Measured, manifold_known: bool) -> Iterator[tuple[str, str]]
     if answer.shapley is None:
         yield "shapley", "There are too many inputs to try all combinations, or the exact values are all zero."
     if not manifold_known:
-        yield "off_manifold", "There is no reference population to compare the probes with."
+        yield "off_manifold", "There is no reference population of two rows or more to compare the probes with."
     if answer.sensitivity is None:
         yield "sensitivity", "There is no other baseline to compare with."
     if answer.gap is None:
