@@ -395,3 +395,25 @@ def test_the_questions_and_the_reader_of_the_page_work(
     said = capsys.readouterr().out
     assert "xagent.model.version 3.1 trace.jsonl 1 xagent.model.version" in said
     assert "Acme writes no durations." in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "same"),
+    [
+        ("large-1", "large-1", True),
+        ("large-1", "large-1-2026-10-01", True),
+        ("large", "large:20261001", True),
+        ("large-1", "large-10", False),
+        ("large-1", "large-1-mini", False),
+        ("large-1-2026-10-01", "large-1", False),
+        ("large-1", None, None),
+        (None, "large-1", None),
+    ],
+)
+def test_a_dated_name_is_the_same_model_and_a_smaller_one_is_not(
+    tmp_path: Path, asked: str | None, answered: str | None, same: bool | None
+) -> None:
+    named = {"gen_ai.request.model": asked, "gen_ai.response.model": answered}
+    span = step(1, parent=None, **{key: value for key, value in named.items() if value})
+    (call,) = telemetry.model_calls(trace_of(tmp_path, span))
+    assert call.same is same
