@@ -199,6 +199,8 @@ class Persona(_Frozen):
                 raise ValueError(f"the disclosure withholds '{needed}', which every reader gets")
         if self.signoff and not self.checklist:
             raise ValueError("a sign-off needs a checklist")
+        if self.vocabulary and self.language != "en":
+            raise ValueError("nouns are exchanged in English alone; elsewhere they have a gender and cases")
         called = [name.casefold() for name in self.aliases.values()]
         if len(set(called)) != len(called):
             raise ValueError("two inputs have the same alias")
