@@ -170,6 +170,22 @@ def test_a_wording_that_changes_nothing_is_the_templates() -> None:
     assert result.narrative == template
 
 
+def test_a_true_sentence_that_says_less_is_refused() -> None:
+    """It would verify on its own; the fact that it leaves out was chosen by the template."""
+
+    def less(body: Json) -> str:
+        parts = [
+            {"kind": "words", "text": "The score comes to", "claims": []},
+            {"kind": "claim", "text": "", "claims": ["decision.score"]},
+        ]
+        return json.dumps({"sentences": [{"id": "block.score.1", "parts": parts}]})
+
+    result, _, _ = worded(less)
+    assert next(s.author for s in result.narrative.sentences() if s.id == "block.score.1") == "fallback"
+    refused = [p for entry in result.trail for p in entry["problems"]]
+    assert {(p["kind"], p["token"]) for p in refused} == {("required", "decision.target")}
+
+
 def test_rank_may_be_added_and_a_false_rank_is_refused() -> None:
     def leading(body: Json) -> str:
         sentences = [s for s in honest(body) if s["id"] in ("relevance.driver.1", "relevance.driver.2")]

@@ -12,7 +12,8 @@ import pytest
 
 from xagent import Report
 from xagent._explain import explain_all
-from xagent.agent._planner import MOST_NAMED, MOST_ROUNDS, MOST_TOOLS
+from xagent.agent._planner import MOST_NAMED, MOST_ROUNDS, MOST_TOOLS, _judged
+from xagent.agent.llm import ToolCall
 from xagent.case import load_card, load_case
 from xagent.report import verify_report
 from xagent.settings import load_settings
@@ -150,3 +151,11 @@ def test_the_planner_is_told_bands_and_states_and_no_value() -> None:
 def test_no_reader_no_question() -> None:
     report, server = planned(calling(), "customer")
     assert server.requests == [] and report.run["llm"]["calls"] == []
+
+
+def test_one_answer_adds_no_more_tools_than_it_may() -> None:
+    offered: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in ("a", "b", "c")}
+    calls = [ToolCall(name, name, '{"why": "x"}') for name in offered]
+    entries = list(_judged(calls, offered, []))
+    assert [entry["installed"] for entry in entries] == [True] * MOST_TOOLS + [False]
+    assert "at once" in entries[-1]["refused"]
