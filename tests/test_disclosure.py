@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from narrative_samples import every_finding, ledger_of, replaced, simple
-from test_report_sample import report
+from test_report_sample import artifacts, report
 
 from xagent.evidence import Claim, Ledger
 from xagent.narrative import Narrative, Sentence, Token, compose, verify
@@ -164,3 +164,14 @@ def test_simple_claims_stay(  # the rules take nothing from a reader without the
 ) -> None:
     ledger = replaced(ledger_of(), *simple({"deviation.state": "ok"}))
     assert visible_claims(ledger, BUSINESS) == ledger
+
+
+def test_a_report_without_reasons_of_tools_still_holds() -> None:
+    """What is left out of an artifact makes it a withheld one, whose hash stands for the whole."""
+    tools = artifacts()
+    why = {"tool": "fairness", "status": "not_applicable", "why": "There is no secret.", "data": {}}
+    tools.append(tools[0].model_copy(update=why))
+    made = report("customer", artifacts=tools)
+    row = next(a for a in made.data["artifacts"] if a["tool"] == "fairness")
+    assert row["withheld"] and row["why"] is None and "no secret" not in made.json
+    assert "fairness" not in {p.token for p in verify_report(made.data).problems if p.kind == "hash"}

@@ -143,10 +143,11 @@ def _artifacts(artifacts: Sequence[Artifact], ledger: Ledger, visible: Ledger, p
     hidden = {claim.artifact for key, claim in ledger.items() if key not in visible}
     rows = []
     for artifact in sorted(artifacts, key=lambda a: a.tool):
-        withheld = artifact.tool in hidden
         evidence = artifact.evidence()
+        silent = bool(evidence["why"]) and persona.withholds(f"tool.{artifact.tool}.why")
+        withheld = silent or artifact.tool in hidden
         data = drawn_data(artifact.tool, evidence["data"], persona) if withheld else evidence["data"]
-        why = None if persona.withholds(f"tool.{artifact.tool}.why") else evidence["why"]
+        why = None if silent else evidence["why"]
         rows.append({**evidence, "data": data, "why": why, "sha256": artifact.sha256(), "withheld": withheld})
     return rows
 
