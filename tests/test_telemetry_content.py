@@ -123,6 +123,14 @@ def test_a_users_own_names_are_read(tmp_path: Path) -> None:
     assert "xagent.model.version" not in trace_of(tmp_path, *spans).spans[1].attributes
 
 
+def test_a_users_name_comes_before_one_that_ships_and_after_the_canonical_one(tmp_path: Path) -> None:
+    lines = 'schema = "xagent.mapping/1"\n[attributes]\n"acme.model" = "gen_ai.request.model"\n'
+    own = {"llm.model_name": "shipped", "acme.model": "own"}
+    both = [step(1, parent=None, **own), step(2, **own, **{"gen_ai.request.model": "canonical"})]
+    trace = trace_of(tmp_path, *both, mapping=mapping(tmp_path, lines))
+    assert [s.attributes["gen_ai.request.model"] for s in trace.spans] == ["own", "canonical"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

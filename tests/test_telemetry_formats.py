@@ -73,6 +73,7 @@ def test_one_request_reads_alike_from_every_writer_of_opentelemetry(made: Path, 
     assert [p.key for p in predict.payloads] == ["gen_ai.prompt"]
     assert "Jane" not in repr(trace)
     assert bool(trace.mended) == library.startswith("protobuf")
+    assert ("keys were not in lowerCamelCase" in trace.mended) == (library == "protobuf_snake")
 
 
 def test_ids_that_were_garbled_are_mended_to_the_ones_that_were_written(made: Path) -> None:
