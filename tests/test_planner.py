@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from narrative_samples import ledger_of
 
 from xagent import Report
 from xagent._explain import explain_all
 from xagent.agent._planner import MOST_NAMED, MOST_ROUNDS, MOST_TOOLS, _judged
 from xagent.agent.llm import ToolCall
 from xagent.case import load_card, load_case
+from xagent.evidence import Claim, Ledger
+from xagent.narrative import compose, verify
+from xagent.personas import load_persona, persona_names
 from xagent.report import verify_report
 from xagent.settings import load_settings
 from xagent.subject import load_subject
@@ -159,3 +163,24 @@ def test_one_answer_adds_no_more_tools_than_it_may() -> None:
     entries = list(_judged(calls, offered, []))
     assert [entry["installed"] for entry in entries] == [True] * MOST_TOOLS + [False]
     assert "at once" in entries[-1]["refused"]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("reader", persona_names())
+def test_what_the_asked_tools_found_is_said_to_every_reader(reader: str, language: str) -> None:
+    about: dict[str, Any] = {"subject": "P-17", "artifact": "test", "feature": "income"}
+    claims = [
+        Claim(id="closer.feature.name", kind="text", value="income", **about),
+        Claim(id="closer.count", kind="count", value=41, subject="P-17", artifact="test"),
+        Claim(id="closer.lowest.score", kind="value", value=0.3, scale="probability", **about),
+        Claim(id="closer.highest.score", kind="value", value=0.8, scale="probability", **about),
+        Claim(id="other.target", kind="category", value="Approved", subject="P-17", artifact="test"),
+        Claim(id="other.foil", kind="category", value="Declined", subject="P-17", artifact="test"),
+        Claim(id="other.driver.1.name", kind="text", value="income", **about),
+        Claim(id="other.driver.1.share", kind="share", scale="share", value=0.31, **about),
+    ]
+    ledger, persona = Ledger([*ledger_of().values(), *claims]), load_persona(reader, language)
+    narrative = compose(ledger, [], persona)
+    assert verify(narrative, ledger, persona, []) == []
+    said = {token.claim for sentence in narrative.sentences() for token in sentence.tokens}
+    assert {claim.id for claim in claims} <= said
