@@ -269,6 +269,7 @@ HOSTILE = {
     "nested a hundred thousand deep": (deep(100_000), "nested too deeply"),
     "nested two hundred deep": ('{"resourceSpans": [], "a": ' + deep(200) + "}", "nested more than 100"),
     "a number of a million digits": ('{"resourceSpans": ' + "9" * 1_000_000 + "}", "1000000 digits"),
+    "a number of a hundred digits": ('{"resourceSpans": ' + "9" * 100 + "}", "a number of 100 digits"),
     "a number beyond range": ('{"resourceSpans": 1e999}', "out of range"),
     "not a number": ('{"resourceSpans": NaN}', "NaN is not a number"),
     "a key that stands twice": ('{"resourceSpans": [], "resourceSpans": []}', "stands twice"),
