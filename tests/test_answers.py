@@ -182,6 +182,23 @@ def test_bf16_answers_agree_within_its_precision() -> None:
     assert float(F.cosine_similarity(rows.matrix.flatten(), columns.matrix.flatten(), dim=0)) > 0.99
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["llama", "qwen2", "gpt2", "gpt-oss", "gemma2", "phi3"])
+def test_what_sixteen_bits_miss_is_computed_in_float32(name: str, dtype: torch.dtype) -> None:
+    model = model_of(name).to(dtype)
+    exact = {way: explain(model, way, precision="float32") for way in ("span", "rows", "columns")}
+    for way, answer in exact.items():
+        assert answer.precision == "float32"
+        assert answer.ledger.gap.max() < 1e-3
+        found = explain(model, way)  # "auto"
+        assert found.ledger.gap.max() <= 1e-2
+        assert found.precision in ("float32", str(dtype).removeprefix("torch."))
+    assert_same(exact["rows"], exact["columns"])
+    assert_same(exact["span"], exact["rows"].span())
+    assert next(model.parameters()).dtype == dtype
+    assert explain(model, "span", precision="model").precision == str(dtype).removeprefix("torch.")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

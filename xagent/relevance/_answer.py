@@ -19,9 +19,10 @@ from ._answer_rows import Traced, rows, span
 from ._answer_sources import Source, token_sources
 from ._columns import NoColumns
 from ._columns_pass import columns
-from ._errors import RelevanceError
+from ._errors import NotFinite, RelevanceError
 from ._foreign import refuse_foreign_patches
 from ._ledger import Ledger, adds_up, balance
+from ._precision import ENOUGH, checked, computed_in_float32, name_of, no_autocast, sixteen_bits
 from ._table import RuleSet, rule_set
 from ._tracer import _lock
 
@@ -40,7 +41,7 @@ class Answer:
     sink: (T,) the first tokens, where attention leaves what it does not need. other: (T,) prompt tokens in no source.
     own: (T,) earlier tokens of the answer itself. ledger: fields (T,); also biases, positions and constants.
     way: span, rows or columns. seed: what the score of a token is, see `trace_answer`.
-    audit, status: as in a `Trace`.
+    audit, status, precision: as in a `Trace`.
     """
 
     sources: tuple[Source, ...]
@@ -56,6 +57,7 @@ class Answer:
     rules: str
     audit: dict[str, int]
     status: Literal["exact", "audited"]
+    precision: str = ""
 
     @property
     def scores(self) -> Tensor:
@@ -108,6 +110,7 @@ def trace_answer(
     sink: int = 1,
     chunk: int | None = None,
     memory: int | None = None,
+    precision: str = "auto",
 ) -> Answer:
     """Explain every token of an answer, or their weighted sum, by the sources of the prompt.
 
@@ -125,19 +128,50 @@ def trace_answer(
     memory: bytes that activations, graph and gradients may take beyond the model, about: rows and span then compute
     the decoder layers again where needed, for one more forward a backward, and columns take fewer carriers at a time;
     where even that does not fit, an error says what it needs. None: 1 GiB as a goal, without an error.
+    precision: of a model in 16 bits, as of a `Tracer`: "auto" computes once more in float32 where the account of a line
+    misses more than a hundredth of its score.
     """
     model = getattr(model, "_orig_mod", model)  # a compiled model is traced as it was written
     refuse_foreign_patches(model)
-    script = Script(model, prompt_ids, answer_ids, seed, foils)
+    rule = rules if isinstance(rules, RuleSet) else rule_set(rules)
+    if way not in ("auto", "span", "rows", "columns") or (weights is not None and way != "span"):
+        raise RelevanceError("way is auto, span, rows or columns; weights belong to a span.")
+
+    def traced(wide: bool) -> Answer:
+        with computed_in_float32(wide), no_autocast(wide):
+            script = Script(model, prompt_ids, answer_ids, seed, foils)
+            return _traced(script, sources, way, weights, rule, sink, chunk, memory)
+
+    low = checked(precision) != "model" and sixteen_bits(model, {}) is not None
+    if low and precision == "float32":
+        return traced(wide=True)
+    try:
+        found = traced(wide=False)
+    except (NotFinite, NoColumns):  # the latter also where carriers in 16 bits do not add up
+        if not low:
+            raise
+        return traced(wide=True)
+    return traced(wide=True) if low and bool((found.ledger.gap > ENOUGH).any()) else found
+
+
+def _traced(
+    script: Script,
+    sources: Sequence[Source] | None,
+    way: Way,
+    weights: Tensor | Sequence[float] | None,
+    rule: RuleSet,
+    sink: int,
+    chunk: int | None,
+    memory: int | None,
+) -> Answer:
     chosen = token_sources(script.prompt) if sources is None else tuple(sources)
     groups = _groups(chosen, script, sink)
-    rule = rules if isinstance(rules, RuleSet) else rule_set(rules)
     copies = (8 if script.embeddings.is_cuda else 1) if chunk is None else chunk
-    if copies < 1 or way not in ("auto", "span", "rows", "columns") or (weights is not None and way != "span"):
-        raise RelevanceError("way is auto, span, rows or columns; weights belong to a span; chunk is at least 1.")
+    if copies < 1:
+        raise RelevanceError("chunk is at least 1.")
     present = torch.tensor(sorted(set(groups.tolist())))
     masks = (groups[None] == present[:, None]).double()
-    with _lock(model):
+    with _lock(script.model):
         found: Traced | None = None
         used = way
         cheaper = 1 + CARRIER * len(present) < BACKWARD * script.answer
@@ -187,6 +221,7 @@ def _answer(
         rules=rules,
         audit=audit,
         status="audited" if audit else "exact",
+        precision=name_of(script.embeddings.dtype),
     )
 
 

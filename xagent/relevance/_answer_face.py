@@ -22,7 +22,7 @@ Sources = str | Sequence[Source] | Sequence[Passage] | Sequence[str] | Mapping[s
 
 def matrix(tracer: Tracer, prompt: Any, answer: Any = None, sources: Sources = None, **options: Any) -> Answer:
     """See `Tracer.matrix`."""
-    options = {"rules": tracer.rules, **options}
+    options = {"rules": tracer.rules, "precision": tracer.precision, **options}
     if isinstance(prompt, Record):
         if answer is not None:
             raise RelevanceError("The record holds the answer already.", "Give either a record, or prompt and answer.")

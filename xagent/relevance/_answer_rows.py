@@ -12,7 +12,7 @@ from torch import Tensor
 from ._activations import whole_activations
 from ._answer_forward import Script, visible
 from ._answer_memory import segmented
-from ._errors import RelevanceError
+from ._errors import NotFinite
 from ._kinds import opened
 from ._ledger import ENTRIES
 from ._mode import TraceMode
@@ -94,7 +94,7 @@ def graph(
             logits, narrow = script.logits(leaf.clone(), first, last)
         scores = script.scores(logits, narrow, first, last)
         if not bool(torch.isfinite(scores).all()):
-            raise RelevanceError("A score of the answer is not finite (NaN or infinite).", "Check the model's weights.")
+            raise NotFinite("A score of the answer is not finite (NaN or infinite).", "Check the model's weights.")
         mode.finished = True
         yield leaf, scores, mode
 

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from ._columns import CARRIED_OPERANDS, CARRIER_RULES, LOOKS, CarrierMode, CarrierRule, NoColumns
 from ._columns_activations import ratio
+from ._rules_norms import rms_scale
 from ._table import spellings
 
 # the order of values in memory stays: where the first dimension still holds the rows, they are in front
@@ -308,9 +309,5 @@ def rms_norm(
     mode: CarrierMode, operation: Any, input: Tensor, normalized_shape: Any, weight: Any = None, eps: Any = None
 ) -> Any:
     """y_i = x_i g / rms(x_0) (LN rule, Ali et al. 2022)."""
-    dims = tuple(range(-len(normalized_shape), 0))
-    x0 = mode.real(input)
-    wide = x0.float() if x0.dtype.itemsize < 4 else x0
-    scale = torch.rsqrt(wide.square().mean(dims, keepdim=True) + (torch.finfo(x0.dtype).eps if eps is None else eps))
-    scale = scale if weight is None else scale * weight
+    scale = rms_scale(mode.real(input), len(normalized_shape), weight, eps)
     return mode.carry((mode.by_row(input) * scale).flatten(0, 1).to(input.dtype))

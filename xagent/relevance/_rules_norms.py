@@ -60,13 +60,17 @@ def rms_norm(
     step: Step, input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
 ) -> Any:
     """x g / rms(x): the root mean square is a constant (LN rule, Ali et al. 2022)."""
-    dims = tuple(range(-len(normalized_shape), 0))
     with torch.no_grad():
-        wide = input.float() if input.dtype.itemsize < 4 else input.detach()
-        floor = torch.finfo(input.dtype).eps if eps is None else eps
-        scale = torch.rsqrt(wide.square().mean(dims, keepdim=True) + floor)
-        scale = scale if weight is None else scale * weight
+        scale = rms_scale(input.detach(), len(normalized_shape), weight, eps)
     return step.carry(input, step.value(), lambda gradient: gradient * scale)
+
+
+def rms_scale(x: Tensor, dims: int, weight: Tensor | None, eps: float | None) -> Tensor:
+    """g / rms(x) over the last `dims` dimensions, at least in float32; eps: that of x's dtype, if None."""
+    wide = x.float() if x.dtype.itemsize < 4 else x
+    floor = torch.finfo(x.dtype).eps if eps is None else eps
+    scale = torch.rsqrt(wide.square().mean(tuple(range(-dims, 0)), keepdim=True) + floor)
+    return scale if weight is None else scale * weight
 
 
 @register(torch.group_norm, torch.ops.aten.group_norm.default, torch.nn.functional.group_norm)

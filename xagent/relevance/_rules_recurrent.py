@@ -53,30 +53,6 @@ def relu_cell(x: Tensor, state: State, weight: Tensor, bias: Tensor | None) -> S
     return (torch.relu(x + F.linear(state[0], weight, bias)),)
 
 
-@linear("lstm")
-def lstm(step: Step, input: Tensor, *args: Any) -> Any:
-    """`nn.LSTM`, step by step."""
-    return unrolled(step, lstm_cell, input, args)
-
-
-@linear("gru")
-def gru(step: Step, input: Tensor, *args: Any) -> Any:
-    """`nn.GRU`, step by step."""
-    return unrolled(step, gru_cell, input, args)
-
-
-@linear("rnn_tanh")
-def rnn_tanh(step: Step, input: Tensor, *args: Any) -> Any:
-    """`nn.RNN` with tanh, step by step."""
-    return unrolled(step, tanh_cell, input, args)
-
-
-@linear("rnn_relu")
-def rnn_relu(step: Step, input: Tensor, *args: Any) -> Any:
-    """`nn.RNN` with relu, step by step."""
-    return unrolled(step, relu_cell, input, args)
-
-
 @linear("_pack_padded_sequence", "_pad_packed_sequence")
 def packed(step: Step, *args: Any, **kwargs: Any) -> Any:
     """Values are moved; a padding other than zero is booked."""
@@ -93,10 +69,17 @@ def _single(cell: Cell) -> Callable[..., Any]:
     return rule
 
 
-for _name, _cell in (
-    ("lstm_cell", lstm_cell), ("gru_cell", gru_cell), ("rnn_tanh_cell", tanh_cell), ("rnn_relu_cell", relu_cell)
-):  # fmt: skip
-    linear(_name)(_single(_cell))
+def _net(cell: Cell) -> Callable[..., Any]:
+    def rule(step: Step, input: Tensor, *args: Any) -> Any:
+        """A whole recurrent net, step by step."""
+        return unrolled(step, cell, input, args)
+
+    return rule
+
+
+for _name, _cell in (("lstm", lstm_cell), ("gru", gru_cell), ("rnn_tanh", tanh_cell), ("rnn_relu", relu_cell)):
+    linear(_name)(_net(_cell))
+    linear(f"{_name}_cell")(_single(_cell))
 
 
 def unrolled(step: Step, cell: Cell, input: Tensor, args: Sequence[Any]) -> Any:
