@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 MOST_ROWS = 2000
-_PART = 128
+_PART = 256
 
 
 class Manifold:
@@ -32,8 +30,10 @@ class Manifold:
         self._scale = torch.where(spread > 1e-12, spread, torch.ones_like(spread))
         self._centre = rows.mean(0)
         self._rows = self._scaled(rows)
-        self._turned = self._rows.float().T.contiguous()
-        self._size = self._turned.square().sum(0)[None]
+        single = self._rows.float()
+        # (size, rows turned) of parts: products with all of them, and the squares of the rows, fit the cache.
+        self._parts = [(part.square().sum(1)[None], part.T.contiguous()) for part in single.split(_PART)]
+        self._largest = float(single.square().sum(1).max())
         self.limit = float(torch.quantile(self._nearest(self._rows, itself=True), percentile))
         self.rows = len(rows)
 
@@ -42,12 +42,19 @@ class Manifold:
         probes = self._scaled(without_gaps(probes.detach().cpu().double(), self._typical))
         single = probes.float()
         size = single.square().sum(1)
-        squared = torch.cat([part.amin(1) for part in self._squared(single)]) + size
         # Distances carry rounding of about 1e-7: a copy of a reference row is inside even when the limit is zero.
         limit = self.limit + 1e-6
-        found = squared > limit**2
         # Single precision decides what is clear, with a hundred times its error for a margin; the rest is measured.
-        near = ((squared - limit**2).abs() <= 1e-5 * (size + limit**2 + self._size.max())).nonzero()[:, 0]
+        doubt = 1e-5 * (size + limit**2 + self._largest)
+        nearest, left = torch.full_like(size, float("inf")), torch.arange(len(size))
+        for own, rows in self._parts:
+            squared = torch.addmm(own, single[left], rows, alpha=-2).amin(1) + size[left]
+            nearest[left] = torch.minimum(nearest[left], squared)
+            left = left[nearest[left] >= limit**2 - doubt[left]]  # one row that is near is enough
+            if not len(left):
+                break
+        found = nearest > limit**2
+        near = ((nearest - limit**2).abs() <= doubt).nonzero()[:, 0]
         if len(near):
             found[near] = self._nearest(probes[near]) > limit
         return found
@@ -55,20 +62,20 @@ class Manifold:
     def _scaled(self, rows: Tensor) -> Tensor:
         return (rows - self._centre) / self._scale
 
-    def _squared(self, single: Tensor) -> Iterator[Tensor]:
-        """Squared distances to every row less the probe's own square, in parts that fit the cache."""
-        for start in range(0, len(single), _PART):
-            yield torch.addmm(self._size, single[start : start + _PART], self._turned, alpha=-2)
-
     def _nearest(self, probes: Tensor, itself: bool = False) -> Tensor:
         """(m,) float64: distance to the nearest row, or to the nearest other one where the probes are the rows. Which
         row that is is found by products in single precision; the distance is exact."""
-        places = []
-        for number, squared in enumerate(self._squared(probes.float())):
+        single = probes.float()
+        best, place = torch.full((len(single),), float("inf")), torch.zeros(len(single), dtype=torch.int64)
+        for number, (own, rows) in enumerate(self._parts):
+            start = number * _PART
+            squared = torch.addmm(own, single, rows, alpha=-2)
             if itself:
-                squared.diagonal(number * _PART).fill_(float("inf"))
-            places.append(squared.argmin(1))
-        apart: Tensor = torch.linalg.vector_norm(probes - self._rows[torch.cat(places)], dim=1)
+                squared[start : start + _PART].fill_diagonal_(float("inf"))
+            found = squared.min(1)
+            nearer = found.values < best
+            best, place = torch.where(nearer, found.values, best), torch.where(nearer, found.indices + start, place)
+        apart: Tensor = torch.linalg.vector_norm(probes - self._rows[place], dim=1)
         return apart
 
 
