@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ def embeddings(model: nn.Module) -> list[str]:
 
 def _names(model: nn.Module, count: int) -> list[str]:
     kinds = inspect.Parameter
-    parameters = list(inspect.signature(model.forward).parameters.values())
+    parameters = list(signature_of(model.forward).parameters.values())
     names = [p.name for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
     rest = next((p.name for p in parameters if p.kind is kinds.VAR_POSITIONAL), None)
     if count > len(names) and rest is None:
@@ -157,3 +158,15 @@ def _leaves(path: str, x: Any) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(x, (list, tuple)):
         for i, value in enumerate(x):
             yield from _leaves(f"{path}.{i}", value)
+
+
+def signature_of(forward: Callable[..., Any]) -> inspect.Signature:
+    """How a bound forward is called; worked out once for each class."""
+    function = getattr(forward, "__func__", None)
+    return _unbound(function) if function is not None else inspect.signature(forward)
+
+
+@functools.lru_cache(maxsize=256)
+def _unbound(function: Callable[..., Any]) -> inspect.Signature:
+    whole = inspect.signature(function)
+    return whole.replace(parameters=list(whole.parameters.values())[1:])

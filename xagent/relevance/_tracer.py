@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +19,7 @@ from ._eager import eager_inside
 from ._errors import NotFinite, RelevanceError
 from ._flow import Asked, flow, unseen
 from ._foreign import refuse_foreign_patches
-from ._inputs import Given, asked_for, given
+from ._inputs import Given, asked_for, given, signature_of
 from ._ledger import Books, adds_up, balance
 from ._mode import TraceMode
 from ._output import first_tensor
@@ -284,7 +282,7 @@ class Tracer:
         if inputs.positional and exported is None:
             return self.model(*inputs.by_name.values())
         try:
-            bound = _signature(self.model.forward).bind(**inputs.by_name)
+            bound = signature_of(self.model.forward).bind(**inputs.by_name)
         except TypeError:
             return self.model(*inputs.by_name.values())
         if exported is not None:
@@ -292,18 +290,6 @@ class Tracer:
             rest = {name: x for name, x in inputs.by_name.items() if name in by_name}
             return self.model(*(x for name, x in bound.arguments.items() if name not in by_name), **rest)
         return self.model(**inputs.by_name)
-
-
-def _signature(forward: Callable[..., Any]) -> inspect.Signature:
-    """How a bound forward is called; worked out once for each class."""
-    function = getattr(forward, "__func__", None)
-    return _unbound(function) if function is not None else inspect.signature(forward)
-
-
-@functools.lru_cache(maxsize=256)
-def _unbound(function: Callable[..., Any]) -> inspect.Signature:
-    whole = inspect.signature(function)
-    return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
 def _lock(model: nn.Module) -> threading.RLock:
