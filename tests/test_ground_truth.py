@@ -10,9 +10,9 @@ import torch
 
 from benchmarks.ground_truth import _cache, t01_units, t02_tabular, t08_scaffold, t11_suppressor
 from benchmarks.ground_truth import _ours as ours
-from benchmarks.ground_truth._cases import Case, cosine, mean_and_error
+from benchmarks.ground_truth._cases import Case, Task, cosine, mean_and_error
 from benchmarks.ground_truth._shapley import shapley
-from benchmarks.ground_truth.calibration import graded
+from benchmarks.ground_truth.calibration import SPOILT, graded
 from xagent.trust import exact_shapley, refined
 
 
@@ -83,6 +83,14 @@ def test_a_suppressor_is_named_as_used_and_not_associated() -> None:
     figures = t11_suppressor.TASK.figures(cases, [ours.trace(case, "conserving") for case in cases])
     assert figures["said"][0] == 1
     assert figures["cosine"][0] > 0.98
+
+
+@pytest.mark.parametrize("task", [t01_units.TASK, t08_scaffold.TASK, t11_suppressor.TASK], ids=lambda task: task.id)
+def test_spoilt_explanations_are_refused_and_nothing_wrong_passes_for_limited(task: Task) -> None:
+    rows = graded(task, task.cases(1, True)[:6], 1)
+    wrong = [row for row in rows if row.cosine < 0.7]
+    assert {row.level for row in wrong if row.source in SPOILT} == {"do not rely"}
+    assert {row.level for row in wrong} == {"do not rely"}
 
 
 def test_exact_is_relied_on_and_spoilt_explanations_are_not(tabular: list[Case]) -> None:
