@@ -24,6 +24,7 @@ from xagent.narrative._lexicon import lexicon
 from xagent.narrative._reading import misreading
 from xagent.narrative._words import blocks, figures, findings, words
 from xagent.personas import languages, load_persona, persona_names
+from xagent.report import verify_report
 from xagent.report._citations import german
 from xagent.report._labels import said, speaking
 
@@ -433,3 +434,38 @@ def test_plain_german_is_readable(kind: str, reader: str) -> None:
     text = " ".join(s.text for s in compose(ledger_of(kind), [], persona).sentences())
     assert persona.reading_grade is not None
     assert wiener_sachtextformel(text) <= persona.reading_grade, wiener_sachtextformel(text)
+
+
+# -- real cases ---------------------------------------------------------------------------------------------------
+
+CASES = sorted((ROOT / "fixtures").glob("*/case*.json"))
+QUICK = {"credit/case-declined", "digits/case"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(path, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+        for path in CASES
+        if (name := f"{path.parent.name}/{path.stem}")
+    ],
+)
+def test_every_reader_of_a_fixture_is_told_in_german_and_all_of_it_is_verified(case: Path) -> None:
+    """One run for the readers of both languages: the same claims are shown, and every sentence and figure holds."""
+    from xagent._explain import explain_all
+
+    readers = [load_persona(name, language) for name in READERS for language in ("en", "de")]
+    reports = explain_all(case, readers)
+    for english, own in zip(reports[::2], reports[1::2], strict=True):
+        assert (own.verification.verified, own.verification.problems) == (own.verification.total, [])
+        assert own.verification.total == english.verification.total
+        assert own.data["claims"] == english.data["claims"]
+        shown = [Counter(t["claim"] for s in _sentences(r.data) for t in s["tokens"]) for r in (english, own)]
+        assert shown[0] == shown[1]
+        assert not verify_report(own.data).problems
+
+
+def _sentences(data: dict[str, Any]) -> list[dict[str, Any]]:
+    words_ = data["narrative"]
+    parts = [s for section in words_["sections"] for s in section["sentences"]]
+    return parts + [item["sentence"] for part in ("warnings", "findings") for item in words_[part]]

@@ -187,8 +187,8 @@ def sources_table(answer: dict[str, Any], facts: Facts, *, plain: bool, sheet: b
             n=len(kept),
             total=signs(f"{len(sources):,}"),
         )
-    amounts = ["Share"] if plain else ["Relevance", "Share"]
-    head = [said(word) for word in ("No.", "Source", "What it says", *amounts)]
+    last = ["Share"] if plain else ["Relevance", "Share"]
+    head = [said(word) for word in ("No.", "Source", "What it says", *last)]
     return Table("sources", caption, head, rows)
 
 
