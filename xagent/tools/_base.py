@@ -32,8 +32,8 @@ class Context:
     """What a tool may use. found: artifacts of tools that ran before it, by name. methods: names of the second opinions
     that were asked for, none for those that the cost allows. cache: folder for what is computed of a reference once.
     mapping: a file of the user's own names of telemetry attributes. levels: a file of trust levels, None for those that
-    ship. order: also test the order of removal. exact: players up to which all coalitions are tried. progress: told of
-    long work: tool, how far it has come, seconds."""
+    ship. order: also test the order of removal. exact: players up to which all coalitions are tried. refine: a list
+    that falls short is made again by removal. progress: told of long work: tool, how far it has come, seconds."""
 
     case: Case
     card: SystemCard

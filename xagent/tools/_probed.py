@@ -68,7 +68,13 @@ def slope_of(ctx: Context, contrast: Contrast, score: float) -> Tensor | None:
 
 
 def probed(
-    ctx: Context, encoded: Encoded, contrast: Contrast, background: Tensor, grouping: Grouping, limits: Limits
+    ctx: Context,
+    encoded: Encoded,
+    contrast: Contrast,
+    background: Tensor,
+    grouping: Grouping,
+    limits: Limits,
+    tool: str,
 ) -> Probes | Reason:
     """`xagent.trust.probe` of this case; what an earlier tool of the run found, if the model still answers the same."""
     from xagent.tools._trust_setup import exact_players, with_progress
@@ -82,7 +88,7 @@ def probed(
         again: Probes = replace(kept[key], score=checked(score))
         if _same(again, len(encoded.players)):
             return again
-    found = probe(with_progress(ctx, score, "trust"), len(encoded.players), ctx.seed, grouping=grouping, exact=exact)
+    found = probe(with_progress(ctx, score, tool), len(encoded.players), ctx.seed, grouping=grouping, exact=exact)
     if not isinstance(found, str):
         kept[key] = replace(found, score=_nothing)
     return found

@@ -45,7 +45,7 @@ def refinement_of(
     limits = limits_for(ctx)
     grouping = grouping_of(ctx, encoded, reference, limits)
     try:
-        probes = probed(ctx, encoded, contrast, background, grouping, limits)
+        probes = probed(ctx, encoded, contrast, background, grouping, limits, "relevance")
         if isinstance(probes, str):
             return values, None
         listed = torch.tensor(values, dtype=torch.float64)

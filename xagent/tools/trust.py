@@ -89,7 +89,7 @@ class Trust(Tool[TrustResult]):
             baselines=others,
             conditional=conditional_of(ctx, encoded, contrast, reference, manifold),
             order=ctx.order,
-            probes=probed(ctx, encoded, contrast, background, grouping, limits),
+            probes=probed(ctx, encoded, contrast, background, grouping, limits, self.name),
         )
         about = {
             "background_name": name,
