@@ -85,6 +85,10 @@ def test_no_frame_holds_a_word_that_the_verifier_refuses(language: str) -> None:
                 assert not strange, (entry.id, strange)
 
 
+def test_words_that_a_language_model_may_add_are_in_the_vocabulary() -> None:
+    assert set(_toml("llm.de.toml")["plain"].split()) <= lexicon("de").vocabulary
+
+
 def test_every_state_of_the_verifier_is_known_in_german() -> None:
     def rules(language: str) -> list[tuple[Any, ...]]:
         return [
