@@ -20,8 +20,9 @@ from xagent.agent.llm import Client, NoAnswer, Replay, described, load_profile, 
 from xagent.errors import ConfigurationFault
 from xagent.evidence import Claim, Ledger
 from xagent.narrative import Narrative, Sentence, compose, verify
+from xagent.narrative._lexicon import lexicon
 from xagent.narrative._llm_answer import Wording, compiled
-from xagent.narrative._llm_brief import answer_schema, tasks_of
+from xagent.narrative._llm_brief import answer_schema, plain_words, tasks_of, words_of
 from xagent.narrative.llm import Unanswered, Worded, word
 from xagent.personas import Persona, load_persona, persona_names
 from xagent.settings import LlmSettings, load_settings
@@ -184,6 +185,22 @@ def test_a_true_sentence_that_says_less_is_refused() -> None:
     assert next(s.author for s in result.narrative.sentences() if s.id == "block.score.1") == "fallback"
     refused = [p for entry in result.trail for p in entry["problems"]]
     assert {(p["kind"], p["token"]) for p in refused} == {("required", "decision.target")}
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_no_registered_phrase_can_be_said_in_passing(language: str) -> None:
+    """Such phrases state facts; the words of a template's vocabulary are enough to write some of them."""
+    persona, data = load_persona("business_user", language), lexicon(language)
+    assert plain_words(language) <= data.vocabulary
+    ledger = ledger_of()
+    tasks = tasks_of(compose(ledger, [], persona), persona)
+    loose = [p for p in (*data.states, *data.standing) if set(words_of(p)) <= data.vocabulary]
+    assert len(loose) > 10
+    for task in tasks:
+        for phrase in loose:
+            parts = [*task.parts, {"kind": "words", "text": f"{phrase}.", "claims": []}]
+            wording = Wording.model_validate({"id": task.sentence.id, "parts": parts})
+            assert isinstance(compiled(wording, task, ledger, persona), list), phrase
 
 
 def test_rank_may_be_added_and_a_false_rank_is_refused() -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from xagent.evidence import Ledger
 from xagent.narrative._frame import fill
 from xagent.narrative._lexicon import lexicon
-from xagent.narrative._llm_brief import KINDS, LONGEST_PART, MOST_PARTS, Task, may_cite
+from xagent.narrative._llm_brief import KINDS, LONGEST_PART, MOST_PARTS, Task, may_cite, own_words, words_of
 from xagent.narrative._model import Problem, Sentence
 from xagent.personas import Persona
 
@@ -95,7 +95,7 @@ def _outermost(text: str) -> tuple[dict[str, Any] | None, str]:
 
 def compiled(wording: Wording, task: Task, ledger: Ledger, persona: Persona) -> Sentence | list[Problem]:
     """The sentence that a wording makes, or why it makes none. Nothing here judges whether it is true."""
-    problems = list(_misfits(wording, task, ledger))
+    problems = [*_misfits(wording, task, ledger), *_strange_words(wording, task, ledger, persona)]
     if problems:
         return problems
     quotes = lexicon(persona.language).format.quotes
@@ -152,6 +152,17 @@ def _misfits(wording: Wording, task: Task, ledger: Ledger) -> list[Problem]:
             message = f"A part of kind {kind!r} states more than the fixed wording."
             found.append(_problem("assertion", ident, kind, message, "State what the fixed wording states."))
     return found
+
+
+def _strange_words(wording: Wording, task: Task, ledger: Ledger, persona: Persona) -> list[Problem]:
+    """Words that the verifier knows and this sentence has no use for; what it does not know it will name itself."""
+    allowed, known = own_words(task, ledger, persona), lexicon(persona.language).vocabulary
+    used = [word for part in wording.parts if part.kind == "words" for word in words_of(part.text)]
+    mend = "Use words of the fixed wording, of 'introduced_by' or of 'plain'."
+    return [
+        _problem("unknown-word", wording.id, word, f"{word!r} says more than this sentence is about.", mend)
+        for word in sorted({word for word in used if word in known and word not in allowed})
+    ]
 
 
 def _said(parts: Sequence[Mapping[str, Any]], kind: str) -> set[tuple[str, ...]]:

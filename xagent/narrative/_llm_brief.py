@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from xagent.evidence import Ledger
-from xagent.narrative._lexicon import Lexicon, lexicon
+from xagent.narrative._lexicon import Lexicon, fold, lexicon
 from xagent.narrative._model import Narrative, Sentence
 from xagent.personas import Persona
 
@@ -94,6 +97,32 @@ def may_cite(task: Task, ledger: Ledger) -> set[str]:
     return task.claims | {f"{stem}.rank" for stem in stems if f"{stem}.rank" in ledger}
 
 
+@cache
+def plain_words(language: str) -> frozenset[str]:
+    """Words that may stand in any sentence; none of a language without a list."""
+    path = files("xagent.narrative").joinpath(f"llm.{language}.toml")
+    return (
+        frozenset(tomllib.loads(path.read_text(encoding="utf-8"))["plain"].split()) if path.is_file() else frozenset()
+    )
+
+
+def own_words(task: Task, ledger: Ledger, persona: Persona) -> frozenset[str]:
+    """Words that may stand in this sentence: plain ones, those of its fixed wording, those that introduce its claims.
+
+    The vocabulary of the verifier is wider, because templates say more: with all of it a sentence about one fact could
+    say in passing that something else happened.
+    """
+    data = lexicon(persona.language)
+    phrases = [part["text"] for part in task.parts if part["kind"] == "words"]
+    phrases += [phrase for key in may_cite(task, ledger) for phrase in _introductions(key, data)]
+    return plain_words(persona.language) | {word for phrase in phrases for word in words_of(phrase)}
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, as the verifier parts them."""
+    return [fold(word) for word in re.findall(r"[^\s.,;:()“”„!?/-]+", text)]
+
+
 def brief(tasks: Sequence[Task], ledger: Ledger, persona: Persona, describe: Describe) -> Json:
     """The data of the question. describe decides what is told about a claim."""
     data = lexicon(persona.language)
@@ -117,7 +146,7 @@ def brief(tasks: Sequence[Task], ledger: Ledger, persona: Persona, describe: Des
         ],
         "claims": told,
         "words": {
-            "plain": sorted(data.vocabulary | {own.lower() for own in persona.vocabulary.values()}),
+            "plain": sorted(plain_words(persona.language)),
             **{kind: _by_meaning(data.asserting[kind]) for kind in ("direction", "comparison", "order")},
         },
     }  # fmt: skip
