@@ -231,13 +231,13 @@ def _with(narrative: Narrative, old: Sentence, new: Sentence) -> Narrative:
 
 
 def _problems(old: str, new: str, *, reader: str = "regulator", kind: str = "tabular") -> set[str]:
-    """Kinds of problems after words were changed in frames, texts and assertions alike."""
+    """Kinds of problems of the first sentence that says `old`, after its frame, text and assertions say `new`."""
     ledger, persona = ledger_of(kind), load_persona(reader, "de")
     narrative = compose(ledger, [], persona)
-    plain = narrative.model_dump_json()
-    assert old in plain
-    changed = Narrative.model_validate_json(plain.replace(old, new))
-    return {problem.kind for problem in verify(changed, ledger, persona, [])}
+    sentence = next(s for s in narrative.sentences() if old in s.text)
+    turned = Sentence.model_validate_json(sentence.model_dump_json().replace(old, new))
+    found = verify(_with(narrative, sentence, turned), ledger, persona, [])
+    return {problem.kind for problem in found if problem.sentence == sentence.id}
 
 
 @pytest.mark.parametrize(
