@@ -419,7 +419,7 @@ _VOWELS = re.compile(r"[aeiouyäöü]+", re.IGNORECASE)
 
 def wiener_sachtextformel(text: str) -> float:
     """School grade of a German text (Bamberger and Vanecek 1984, first formula); syllables are groups of vowels."""
-    sentences = [s for s in re.split(r"[.!?:;](?:\s|$)", text) if s.strip()]
+    sentences = [s for s in re.split(r"[.!?](?:\s|$)", text) if s.strip()]
     found = re.findall(r"[A-Za-zÄÖÜäöüß]+", text)
     syllables = [len(_VOWELS.findall(word)) or 1 for word in found]
     total = len(found)
