@@ -19,6 +19,7 @@ from xagent.case._case import (
 )
 from xagent.case._generation import GenerationInput, Message, NamedSource, located
 from xagent.case._load import load_card, load_case, resolve_file, sha256_of, validated
+from xagent.case._serving import Happening, OfflineRow, Serving
 from xagent.case._table import read_table
 
 __all__ = [
@@ -26,13 +27,16 @@ __all__ = [
     "Case",
     "FeatureCard",
     "GenerationInput",
+    "Happening",
     "ImageInput",
     "Message",
     "ModelReference",
     "NamedSource",
+    "OfflineRow",
     "OutputSpec",
     "Population",
     "RecordedPrediction",
+    "Serving",
     "SystemCard",
     "TabularInput",
     "TelemetrySource",

@@ -21,6 +21,7 @@ from xagent.case._fields import (
     ShortText,
 )
 from xagent.case._generation import GenerationInput
+from xagent.case._serving import Happening, Serving
 
 __all__ = ["LARGEST", "Case", "Frozen", "Moment", "Scalar", "ShortText"]
 
@@ -164,6 +165,9 @@ class TelemetrySource(Frozen):
     """As the file names it: 32 hex digits in OpenTelemetry's formats, another text in others."""
     expected_steps: tuple[ShortText, ...] = Field(default=(), max_length=200)
     """Names of the steps that should have run, in order; empty when nobody knows them."""
+    baseline: RelativePath | None = None
+    """Traces of ordinary requests to the same service, in one file: what their steps are and how long they take."""
+    baseline_sha256: Sha256 | None = None
 
 
 class Case(Frozen):
@@ -181,6 +185,9 @@ class Case(Frozen):
     reference: Population | None = None
     window: Window | None = None
     telemetry: TelemetrySource | None = None
+    serving: Serving | None = None
+    timeline: tuple[Happening, ...] = Field(default=(), max_length=200)
+    """Releases, changes and incidents around the time of the decision."""
 
     _folder: Path = PrivateAttr(default=Path())
     _allow_outside: bool = PrivateAttr(default=False)

@@ -7,7 +7,7 @@ of xagent itself as a trace, to a file or a collector, when asked.
 from xagent.telemetry._documents import MAX_TRACE_BYTES
 from xagent.telemetry._emit import emit, recorded
 from xagent.telemetry._mapping import STEP_KINDS
-from xagent.telemetry._read import MAX_SPANS, read_trace
+from xagent.telemetry._read import MAX_SPANS, read_trace, read_traces
 from xagent.telemetry._readers import Reader, readers, register
 from xagent.telemetry._trace import Event, Fact, Link, Origin, Payload, ProcessTrace, Source, Span
 from xagent.telemetry._views import (
@@ -60,6 +60,7 @@ __all__ = [
     "overrides",
     "payloads",
     "read_trace",
+    "read_traces",
     "readers",
     "recorded",
     "register",

@@ -12,6 +12,7 @@ from xagent.telemetry._enrich import enrich
 from xagent.telemetry._mapping import vocabulary
 from xagent.telemetry._readers import Reader, readers
 from xagent.telemetry._trace import ProcessTrace, Source, Span
+from xagent.telemetry._vocabulary import Vocabulary
 
 MAX_SPANS = 100_000
 
@@ -28,6 +29,24 @@ def read_trace(
     without ids or start time, two different spans of one id, spans that are each other's ancestors, does not hold this
     trace, or holds several and none was named.
     """
+    reader, spans, source = _read(path)
+    wanted = _wanted(trace_id, sorted({span.trace_id for span in spans}), path)
+    return _trace(
+        wanted, [s for s in spans if s.trace_id == wanted], reader, source, path, vocabulary(mapping), keep_payloads
+    )
+
+
+def read_traces(path: Path, *, mapping: Path | None = None) -> tuple[ProcessTrace, ...]:
+    """Every trace of a file, by its id; content is not kept. Raises InvalidCase as `read_trace` does."""
+    reader, spans, source = _read(path)
+    grouped: dict[str, list[Span]] = {}
+    for span in spans:
+        grouped.setdefault(span.trace_id, []).append(span)
+    words = vocabulary(mapping)
+    return tuple(_trace(key, grouped[key], reader, source, path, words, False) for key in sorted(grouped))
+
+
+def _read(path: Path) -> tuple[Reader, list[Span], Source]:
     records, digest, size = read_documents(path)
     reader = _choose(records, path)
     spans = _unique(_spans(reader, records, path), path)
@@ -35,16 +54,19 @@ def read_trace(
         raise InvalidCase(
             f"telemetry: {path.name} holds no spans.", "Export the trace again; metrics and logs are not enough."
         )
-    found = sorted({span.trace_id for span in spans})
-    wanted = _wanted(trace_id, found, path)
-    chosen = sorted((s for s in spans if s.trace_id == wanted), key=lambda s: (s.start_ns, s.span_id))
+    return reader, spans, Source(path.name, digest, size, len(spans))
+
+
+def _trace(
+    trace_id: str, spans: list[Span], reader: Reader, source: Source, path: Path, words: Vocabulary, keep: bool
+) -> ProcessTrace:
+    chosen = sorted(spans, key=lambda s: (s.start_ns, s.span_id))
     _refuse_circles(chosen, path)
     try:
-        enriched = enrich(chosen, vocabulary(mapping), keep=keep_payloads)
+        enriched = enrich(chosen, words, keep=keep)
     except (ValueError, RecursionError) as error:
         raise _unreadable(reader, error, path) from None
-    source = Source(path.name, digest, size, len(spans))
-    return ProcessTrace(wanted, reader.name, tuple(enriched), dict(reader.lacks), source)
+    return ProcessTrace(trace_id, reader.name, tuple(enriched), dict(reader.lacks), source)
 
 
 def _choose(records: Sequence[Any], path: Path) -> Reader:
