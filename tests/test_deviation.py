@@ -22,10 +22,19 @@ from xagent.evidence import Ledger
 from xagent.tools import Context, NotApplicable
 from xagent.tools import _conformal as conformal
 from xagent.tools._columns import Column
-from xagent.tools._population import Rows
-from xagent.tools.deviation import ALPHA, Deviation, DeviationResult
+from xagent.tools._confidence_cache import forget
+from xagent.tools._deviation_profile import fitted
+from xagent.tools._deviation_scores import SCORES
+from xagent.tools._population import Reference, Rows
+from xagent.tools.deviation import ALPHA, MINIMUM_ROWS, Deviation, DeviationResult
 
 ROWS = 1500
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> None:
+    """Some tests put other tables behind a file of the same bytes."""
+    forget()
 
 
 def context(folder: Path, given: dict[str, Any], reference: str | None = None, **features: Any) -> Context:
@@ -87,13 +96,13 @@ def rows_of(frame: pd.DataFrame) -> Rows:
 
 
 def flagged(reference: pd.DataFrame, asked: pd.DataFrame, seed: int = 0) -> float:
-    """Share of the asked rows whose combined p-value is at most alpha, by the tool's own scores."""
+    """Share of the asked rows whose combined p-value is at most alpha, by the tool's own profile."""
     known, rows = rows_of(reference), rows_of(asked)
-    order = np.random.default_rng(seed).permutation(known.n)
-    held = conformal.calibration_size(known.n, 299)
-    scores, _ = conformal._scores(known.take(order[held:]), known.take(order[:held]), rows)
-    assert len(scores) == conformal.SCORES
-    p = np.minimum.reduce([conformal.p_values(*pair) for pair in scores.values()]) * len(scores)
+    profile = fitted(Reference(known.columns, known, known.n, {}, None), seed, ALPHA, MINIMUM_ROWS)
+    assert profile.scorer is not None
+    scores = profile.scorer.scores(rows)
+    assert len(scores) == SCORES
+    p = np.minimum.reduce([conformal.p_values(profile.calibration[n], s) for n, s in scores.items()]) * len(scores)
     return float((p <= ALPHA).mean())
 
 
@@ -357,7 +366,7 @@ def test_an_image_of_another_kind_is_unusual(tmp_path: Path) -> None:
     turned = ask(np.clip(shape.T[::-1] * 5 + rng.normal(8, 0.5, (8, 8)), 0, 16))
     assert (turned.state, turned.outside) == ("deviation", 0)
     assert feature(ask(np.full((8, 8), 16.0)), "mean brightness").kind == "above the known range"
-    assert [f.name for f in turned.features] == ["mean brightness", "contrast"]
+    assert [f.name for f in turned.features] == ["mean brightness", "contrast", "sharpness"]
     np.savez(tmp_path / "reference.npz", pixels=pixels[:0])
     with pytest.raises(InvalidCase, match="has no rows"):
         ask(shape)

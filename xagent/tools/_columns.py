@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -44,16 +45,44 @@ class Column:
     def numeric(self) -> bool:
         return self.kind != "categorical"
 
-    @property
+    @cached_property
     def missing(self) -> NDArray[np.bool_]:
         """(n,) whether a value is missing."""
         if self.numeric:
             return np.asarray(np.isnan(self.values.astype(np.float64)), dtype=np.bool_)
-        return np.array([v is None for v in self.values], dtype=np.bool_)
+        return np.asarray(self.codes < 0, dtype=np.bool_)
 
-    @property
+    @cached_property
     def present(self) -> NDArray[Any]:
         return self.values[~self.missing]
+
+    @cached_property
+    def ordered(self) -> NDArray[np.float64]:
+        """The present numbers in rising order."""
+        return np.sort(self.present.astype(np.float64))
+
+    @cached_property
+    def _coded(self) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+        import pandas as pd
+
+        codes, names = pd.factorize(self.values)
+        return np.asarray(codes, dtype=np.int64), tuple(names.tolist())
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """(n,) places of the levels in `names`, -1 for a missing one."""
+        return self._coded[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The levels, in the order in which they first stand."""
+        return self._coded[1]
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many values each level has."""
+        found = np.bincount(self.codes[self.codes >= 0], minlength=len(self.names)).tolist()
+        return {name: count for name, count in zip(self.names, found, strict=True) if count}
 
     def take(self, index: NDArray[np.int64]) -> Column:
         return Column(self.name, self.kind, self.values[index])
@@ -67,7 +96,7 @@ def shape_of(reference: pd.Series[Any], value: Any, card: FeatureCard | None) ->
     kind = _kind(reference, value, card)
     if kind != "categorical":
         return Shape(kind)
-    levels = frozenset(text for v in reference.unique() if (text := _level(v)) is not None)
+    levels = frozenset(text for v in reference.unique() if (text := level_of(v)) is not None)
     return Shape(kind, truth=bool(levels) and levels <= {"0", "1", "true", "false"}, levels=levels)
 
 
@@ -75,9 +104,8 @@ def column_of(name: str, values: Sequence[Any] | pd.Series[Any], shape: Shape, s
     """Values read in a given shape. strict: the place, with `{!r}` for the name, when an unreadable value is an error
     of the file; otherwise it counts as missing. Infinities are unreadable."""
     if shape.kind == "categorical":
-        levels = [_matched(_level(v), shape) for v in values]
-        array = np.empty(len(levels), dtype=object)
-        array[:] = levels
+        array = np.empty(len(values), dtype=object)
+        array[:] = _levels(values, shape)
         return Column(name, shape.kind, array)
     numbers, unreadable = _days(values) if shape.kind == "date" else _numbers(values)
     if strict is not None and unreadable:
@@ -119,8 +147,8 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
 
 
-def _level(value: Any) -> str | None:
-    """A level as text: whole numbers without a point, truth values in lower case."""
+def level_of(value: Any) -> str | None:
+    """A level as text: whole numbers without a point, truth values in lower case; None for a missing one."""
     if _is_missing(value):
         return None
     if isinstance(value, bool | np.bool_):
@@ -140,6 +168,21 @@ def _matched(level: str | None, shape: Shape) -> str | None:
     if level not in shape.levels and level.strip().isdigit() and level.strip().lstrip("0") in shape.levels:
         return level.strip().lstrip("0")
     return level
+
+
+def _levels(values: Sequence[Any] | pd.Series[Any], shape: Shape) -> Any:
+    """(n,) levels; each different value is looked at once."""
+    import pandas as pd
+
+    mixed = not isinstance(values, pd.Series) or (
+        values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) != "string"
+    )
+    if mixed:  # 1, 1.0 and True are one value to a hash table
+        return [_matched(level_of(v), shape) for v in values]
+    codes, found = pd.factorize(values)
+    names = np.empty(len(found) + 1, dtype=object)  # a code of -1, a missing value, takes the last
+    names[:-1] = [_matched(level_of(v), shape) for v in found]
+    return names[codes]
 
 
 def _numbers(values: Sequence[Any] | pd.Series[Any]) -> tuple[NDArray[np.float64], frozenset[int]]:

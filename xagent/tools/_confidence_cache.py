@@ -32,8 +32,11 @@ _held: OrderedDict[str, Arrays] = OrderedDict()
 _lock = threading.Lock()
 
 
-def remembered(key: Mapping[str, Any] | None, folder: Path | None, make: Callable[[], Arrays]) -> Arrays:
-    """The arrays that belong to a key, made when nobody has them. key: JSON-ready; None is never kept.
+def remembered(
+    key: Mapping[str, Any] | None, folder: Path | None, make: Callable[[], Arrays], tool: str = "confidence"
+) -> Arrays:
+    """The arrays that belong to a key, made when nobody has them. key: JSON-ready; None is never kept. tool: whose
+    they are, for the name of the file.
 
     Raises ConfigurationFault when the folder cannot be written.
     """
@@ -44,7 +47,7 @@ def remembered(key: Mapping[str, Any] | None, folder: Path | None, make: Callabl
         if name in _held:
             _held.move_to_end(name)
             return _held[name]
-    path = folder / f"confidence-{name}.npz" if folder is not None else None
+    path = folder / f"{tool}-{name}.npz" if folder is not None else None
     found = _read(path) if path is not None else None
     if found is None:
         found = make()

@@ -1,13 +1,13 @@
 """The reference population, the recent window and the case in one form: named columns, and vectors where there are any.
 
-Rows keep their features. Texts and images get a few plain measures as columns; their vectors are the mean of the
-model's own input embeddings, and the encoded pixels.
+Rows keep their features. Texts and images get a few plain measures as columns; their vectors are the model's own
+embedding, or, where it has none that can be read, the mean of its input embeddings and the encoded pixels.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,11 +40,11 @@ MAX_TEXT_BYTES = 256 * 1024 * 1024
 MAX_PIXELS = 1024
 """Larger images are averaged over squares until they have at most this many numbers."""
 _SAMPLE = {"tabular": 25_000, "text": 3_000, "image": 5_000, "generation": 3_000}
-_WORDS = {
-    "tabular": "the values of the features",
-    "text": "length and characters of the text, and the mean of the model's input embeddings",
-    "image": "mean brightness and contrast of the encoded pixels, and the pixels themselves",
-}
+_TABLE = "the values of the features"
+_TEXT = "length, characters and language of the text"
+_IMAGE = "mean brightness, contrast and sharpness of the encoded pixels"
+_PIXELS = "the pixels themselves"
+_TIMES = ("timestamp", "time", "datetime", "date", "event_time", "decided_at", "created_at")
 
 
 @dataclass(frozen=True)
@@ -79,45 +79,104 @@ def file_hash(ctx: Context, source: Population | Window, field: str) -> str:
     return found
 
 
-def read_reference(ctx: Context, *, vectors: bool) -> tuple[Rows, dict[str, Shape], int]:
-    """The reference population, how its columns are to be read, and how many rows its file has.
+@dataclass(frozen=True)
+class Reference:
+    """columns: of all rows of the file. rows: a seeded sample of a large one, with vectors where the input has them.
+    embedding: what the vectors are, in words; shapes: how columns are read, by feature."""
 
-    With `vectors` a large population is sampled down (seeded). Raises NotApplicable without one, InvalidCase when it
-    has no rows or lacks a feature.
+    columns: tuple[Column, ...]
+    rows: Rows
+    total: int
+    shapes: dict[str, Shape]
+    embedding: str | None
+
+
+def read_reference(ctx: Context) -> Reference:
+    """The reference population. Raises NotApplicable without one, InvalidCase when it has no rows or no such feature."""
+    whole, shapes, raw = reference_columns(ctx)
+    places = _places(whole.n, _SAMPLE[ctx.case.input.kind], ctx.seed)
+    given = ctx.case.input
+    if isinstance(given, TabularInput):
+        return Reference(whole.columns, whole.take(places), whole.n, shapes, None)
+    if isinstance(given, TextInput | GenerationInput):
+        vectors, places, words = _text_vectors(ctx, raw, places)
+    else:
+        vectors, words = _image_vectors(ctx, raw[places], None)
+    sample = whole.take(places)
+    rows = Rows(sample.n, sample.columns, vectors, f"{whole.representation}, and {words}")
+    return Reference(whole.columns, rows, whole.n, shapes, words)
+
+
+def reference_columns(ctx: Context) -> tuple[Rows, dict[str, Shape], Any]:
+    """All rows of the reference without vectors, how its columns are to be read, and what its file holds.
+
+    Raises NotApplicable without one, InvalidCase when it has no rows or lacks a feature.
     """
     source = need_reference(ctx)
     raw, path = _raw(ctx, source, "reference")
-    total = len(raw)
-    if total == 0:
+    if len(raw) == 0:
         raise InvalidCase(f"reference: {path.name} has no rows.", "Give at least 50 rows.")
-    if vectors:
-        raw = _sampled(raw, _SAMPLE[ctx.case.input.kind], ctx.seed)
     shapes: dict[str, Shape] = {}
     if isinstance(ctx.case.input, TabularInput):
         for name, value in ctx.case.input.values.items():
             shapes[name] = shape_of(_series(raw, name, path, "reference"), value, ctx.card.features.get(name))
-    return _rows(ctx, raw, shapes, path, "reference", vectors), shapes, total
+    return _rows(ctx, raw, shapes, path, "reference"), shapes, raw
 
 
-def read_window(ctx: Context, shapes: dict[str, Shape]) -> Rows:
-    """The recent window, its columns read like the reference's; it may have no rows at all."""
+def read_window(ctx: Context, shapes: dict[str, Shape]) -> tuple[Rows, Any]:
+    """The recent window, its columns read like the reference's, and what its file holds; it may have no rows at all."""
     source = ctx.case.window
     if source is None:
         raise NotApplicable("The case names no recent window.")
     raw, path = _raw(ctx, source, "window")
-    return _rows(ctx, raw, shapes, path, "window", False)
+    return _rows(ctx, raw, shapes, path, "window"), raw
 
 
-def read_input(ctx: Context, shapes: dict[str, Shape]) -> Rows:
-    """The case's own input as one row, with vectors."""
+def sample_vectors(ctx: Context, raw: Any, most: int, field: str) -> tuple[Floats, str] | None:
+    """Vectors of a seeded sample of texts or images, and what they are; None where there are no rows."""
+    places = _places(len(raw), most, ctx.seed)
+    if not len(places):
+        return None
+    if isinstance(raw, list):
+        vectors, _, words = _text_vectors(ctx, raw, places, field)
+        return vectors, words
+    return _image_vectors(ctx, raw[places], None)
+
+
+def read_input(ctx: Context, shapes: dict[str, Shape], embedding: str | None) -> Rows:
+    """The case's own input as one row, with vectors of the same kind as the reference's."""
     given = ctx.case.input
     if isinstance(given, TabularInput):
         columns = tuple(column_of(name, [given.values[name]], shape, None) for name, shape in shapes.items())
-        return Rows(1, columns, None, _WORDS["tabular"])
+        return Rows(1, columns, None, _TABLE)
     if isinstance(given, TextInput | GenerationInput):
+        from xagent.tools import _population_vectors as vectors
+
         text = given.shown if isinstance(given, GenerationInput) else given.text
-        return _text_rows(ctx, [text], True, "input")
-    return _image_rows(_tensor(ctx.subject.encode(given)), True)
+        rows = _text_rows(ctx, [text])
+        encoded = list(vectors.texts_encoded(ctx, [text], [0], "input"))
+        found = vectors.embedded_texts(ctx, encoded) if embedding == vectors.LAST else None
+        return Rows(1, rows.columns, vectors.means(encoded) if found is None else found, rows.representation)
+    pixels = _tensor(ctx.subject.encode(given))
+    rows = _image_rows(pixels)
+    return Rows(1, rows.columns, _image_vectors(ctx, pixels, embedding)[0], rows.representation)
+
+
+def times_of(raw: Any, taken: Iterable[str]) -> pd.Series[Any] | None:
+    """When each row of a table came, by a column that is no feature and holds times; None without one."""
+    import pandas as pd
+
+    if not isinstance(raw, pd.DataFrame):
+        return None
+    names = {str(name).lower(): name for name in raw.columns if name not in set(taken)}
+    for wanted in _TIMES:
+        if wanted in names:
+            found = raw[names[wanted]]
+            if found.ndim == 1 and not pd.api.types.is_numeric_dtype(found):
+                times = pd.to_datetime(found, errors="coerce", utc=True, format="ISO8601")
+                if len(times) and times.notna().all():
+                    return times
+    return None
 
 
 def label_claims(ctx: Context, names: Iterable[str]) -> Iterator[Claim]:
@@ -179,25 +238,22 @@ def _read_images(ctx: Context, path: Path, field: str) -> Floats:
     return np.asarray(ctx.subject.encode_images(path, field).double().cpu().numpy(), dtype=np.float64)
 
 
-def _sampled(raw: Any, most: int, seed: int) -> Any:
-    """At most so many rows, chosen by the seed and kept in their order."""
-    if len(raw) <= most:
-        return raw
-    index = np.sort(np.random.default_rng(seed).choice(len(raw), most, replace=False))
-    if isinstance(raw, list):
-        return [raw[i] for i in index]
-    return raw[index] if isinstance(raw, np.ndarray) else raw.iloc[index]
+def _places(n: int, most: int, seed: int) -> NDArray[np.int64]:
+    """Places of at most so many rows of n, chosen by the seed and kept in their order."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 
-def _rows(ctx: Context, raw: Any, shapes: dict[str, Shape], path: Path, field: str, vectors: bool) -> Rows:
+def _rows(ctx: Context, raw: Any, shapes: dict[str, Shape], path: Path, field: str) -> Rows:
     if isinstance(ctx.case.input, TextInput | GenerationInput):
-        return _text_rows(ctx, raw, vectors, field)
+        return _text_rows(ctx, raw)
     if isinstance(ctx.case.input, ImageInput):
-        return _image_rows(raw, vectors)
+        return _image_rows(raw)
     where = f"{field}: column {{!r}} of {path.name}"
     strict = where if field == "reference" else None
     columns = tuple(column_of(n, _series(raw, n, path, field), shape, strict) for n, shape in shapes.items())
-    return Rows(len(raw), columns, None, _WORDS["tabular"])
+    return Rows(len(raw), columns, None, _TABLE)
 
 
 def _series(frame: pd.DataFrame, name: str, path: Path, field: str) -> pd.Series[Any]:
@@ -211,38 +267,62 @@ def _series(frame: pd.DataFrame, name: str, path: Path, field: str) -> pd.Series
     return found
 
 
-def _measures(named: Iterable[tuple[str, Sequence[float] | Floats]]) -> tuple[Column, ...]:
-    return tuple(Column(name, "numeric", np.asarray(values, dtype=np.float64)) for name, values in named)
+def _text_rows(ctx: Context, texts: list[str]) -> Rows:
+    from xagent.tools._population_texts import language, measures
+
+    tokenizer = getattr(ctx.subject, "tokenizer", None)
+    found = [measures(text, tokenizer) for text in texts]
+    names = list(found[0] if found else measures("a", tokenizer))
+    columns = [Column(n, "numeric", np.array([row[n] for row in found], dtype=np.float64)) for n in names]
+    spoken = np.empty(len(texts), dtype=object)
+    spoken[:] = [language(text) or "undetermined" for text in texts]
+    return Rows(len(texts), (*columns, Column("language", "categorical", spoken)), None, _TEXT)
 
 
-def _text_rows(ctx: Context, texts: list[str], vectors: bool, field: str) -> Rows:
-    columns = _measures(
-        (
-            ("number of characters", [float(len(t)) for t in texts]),
-            ("number of words", [float(len(t.split())) for t in texts]),
-            ("share of non-ASCII characters", [sum(not c.isascii() for c in t) / max(len(t), 1) for t in texts]),
-        )
-    )
-    if not vectors:
-        return Rows(len(texts), columns, None, "length and characters of the text")
-    matrix = []
-    for number, text in enumerate(texts, 1):  # one at a time: the embeddings of all tokens together may not fit
-        try:
-            encoded = ctx.subject.encode_texts([text])[0]
-        except InvalidCase as error:
-            raise InvalidCase(f"{field}: text {number} of {len(texts)}: {error.message}", error.hint) from None
-        matrix.append(_tensor(encoded)[0].mean(axis=0))
-    return Rows(len(texts), columns, np.stack(matrix), _WORDS["text"])
+def _text_vectors(
+    ctx: Context, texts: list[str], places: NDArray[np.int64], field: str = "reference"
+) -> tuple[Floats, NDArray[np.int64], str]:
+    """(n, d) vectors, the places of the texts they are of, and what they are."""
+    from xagent.tools import _population_vectors as vectors
+
+    if vectors.runs(ctx):
+        length = float(np.mean([len(texts[p].split()) for p in places])) * 1.5 + 2
+        most = vectors.affordable(ctx, length)
+        if most:
+            fewer = places[_places(len(places), most, ctx.seed)]
+            found = vectors.embedded_texts(ctx, list(vectors.texts_encoded(ctx, texts, fewer, field)))
+            if found is not None:
+                return found, fewer, vectors.LAST
+    return vectors.means(vectors.texts_encoded(ctx, texts, places, field)), places, vectors.MEAN
 
 
-def _image_rows(pixels: Floats, vectors: bool) -> Rows:
+def _image_rows(pixels: Floats) -> Rows:
     flat = pixels.reshape(len(pixels), -1)
-    columns = _measures((("mean brightness", flat.mean(axis=1)), ("contrast", flat.std(axis=1))))
-    if not vectors:
-        return Rows(len(pixels), columns, None, "mean brightness and contrast of the encoded pixels")
+    named = (("mean brightness", flat.mean(axis=1)), ("contrast", flat.std(axis=1)), ("sharpness", _sharpness(pixels)))
+    columns = tuple(Column(name, "numeric", np.asarray(values, dtype=np.float64)) for name, values in named)
+    return Rows(len(pixels), columns, None, _IMAGE)
+
+
+def _sharpness(pixels: Floats) -> Floats:
+    """(n,) variance of the discrete Laplacian over an image's inner pixels (Pech-Pacheco et al. 2000)."""
+    if len(pixels) == 0 or min(pixels.shape[2:]) < 3:
+        return np.zeros(len(pixels))
+    inner = pixels[:, :, 1:-1, 1:-1]
+    around = pixels[:, :, :-2, 1:-1] + pixels[:, :, 2:, 1:-1] + pixels[:, :, 1:-1, :-2] + pixels[:, :, 1:-1, 2:]
+    return np.asarray((around - 4 * inner).reshape(len(pixels), -1).var(axis=1), dtype=np.float64)
+
+
+def _image_vectors(ctx: Context, pixels: Floats, like: str | None) -> tuple[Floats, str]:
+    """(n, d) and what it is; `like`: the kind that is wanted, None for the best."""
+    from xagent.tools import _population_vectors as vectors
+
+    if vectors.runs(ctx) and like in (None, vectors.LAST):
+        found = vectors.embedded_images(ctx, pixels)
+        if found is not None:
+            return found, vectors.LAST
     pooled = _pooled(pixels)
-    words = _WORDS["image"] if pooled.shape == pixels.shape else f"{_WORDS['image']}, averaged over squares"
-    return Rows(len(pixels), columns, pooled.reshape(len(pixels), -1), words)
+    words = _PIXELS if pooled.shape == pixels.shape else f"{_PIXELS}, averaged over squares"
+    return pooled.reshape(len(pixels), -1), words
 
 
 def _pooled(pixels: Floats) -> Floats:

@@ -3,89 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-import numpy as np
-
-from xagent.case import Case
-from xagent.evidence import Claim, slug
-from xagent.tools import _conformal as conformal
+from xagent.case import Case, TabularInput
+from xagent.evidence import Claim
 from xagent.tools._base import Context, NotApplicable, Result, Tool
 from xagent.tools._columns import Column
-from xagent.tools._population import file_hash, label_claims, need_reference, read_input, read_reference
-
-State = Literal["ok", "deviation", "cannot tell"]
-Kind = Literal["above the known range", "below the known range", "unknown level", "missing", "rare value"]
+from xagent.tools._conformal import Marginal
+from xagent.tools._deviation_claims import deviation_claims
+from xagent.tools._deviation_contract import Breach, breach_of, stated_limits
+from xagent.tools._deviation_profile import Joint, Profile, profile_of
+from xagent.tools._deviation_result import DeviationResult, FeatureCheck, Kind, Score, State
+from xagent.tools._deviation_scores import NEIGHBOURS
+from xagent.tools._line import Line, LineState, Source, sources_of
+from xagent.tools._population import file_hash, need_reference, read_input
 
 ALPHA = 0.01
 MINIMUM_ROWS = 50
 _CAUSES = 3
-
-
-class FeatureCheck(Result):
-    """One feature of the case against the reference.
-
-    state: `deviation` for a value that the reference never shows, or one rarer than alpha allows; `cannot tell` when
-    the reference has no values. kind: in what way. percentile: mid-rank, 0 to 100; minimum, maximum: of the reference
-    (both None for levels; dates in days since 1970). tail_p: two-sided, or the share of levels no more frequent.
-    share: part of the squared Mahalanobis distance, None without one.
-    """
-
-    name: str
-    state: State
-    kind: Kind | None
-    tail_p: float | None
-    percentile: float | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-    date: bool = False
-    share: float | None = None
-
-
-class Score(Result):
-    """One conformal p-value, before Bonferroni."""
-
-    name: str
-    p: float
-
-
-class DeviationResult(Result):
-    """The verdict on the whole row, and what is known of each feature.
-
-    state: `deviation` when p <= alpha; `cannot tell`, with `why`, for a reference too small to say. p: Bonferroni over
-    `scores`, never below `resolution`; both None without a verdict. calibration: rows of the reference that were held
-    out; fitted: rows that the scores were made on. outside: features whose value the reference never shows. tail: those
-    whose tail_p is at most alpha; expected_tail: how many of an ordinary row's would be. causes: features that most of
-    the joint distance comes from, when there is a deviation.
-    """
-
-    state: State
-    why: str | None
-    p: float | None
-    alpha: float
-    resolution: float | None
-    scores: tuple[Score, ...]
-    calibration: int
-    fitted: int
-    reference_rows: int
-    reference_name: str
-    representation: str
-    features: tuple[FeatureCheck, ...]
-    outside: int
-    tail: int
-    expected_tail: float
-    causes: tuple[str, ...]
+_CONTRACT = "type, range and levels as the system card states them"
+_NO_REFERENCE = "The case names no reference population."
 
 
 class Deviation(Tool[DeviationResult]):
     """Contract, margins and the whole row against the reference population.
 
     The row's p-value is conformal (Bates et al. 2023): valid for a row exchangeable with the reference, whatever the
-    scores. A small one says "unlike the reference", not "wrong"; one row is never tested for drift. Raises
-    NotApplicable without a reference, InvalidCase for one without rows or without a feature.
+    scores. A small one says "unlike the reference", not "wrong"; one row is never tested for drift. Without a reference
+    only a value that the system card does not allow is told. Raises NotApplicable when there is nothing to tell,
+    InvalidCase for a reference without rows or without a feature.
     """
 
     name: ClassVar[str] = "deviation"
+    version: ClassVar[str] = "2"
     result: ClassVar[type[Result]] = DeviationResult
 
     def parameters(self, ctx: Context) -> dict[str, Any]:
@@ -93,9 +43,10 @@ class Deviation(Tool[DeviationResult]):
             "seed": ctx.seed,
             "alpha": ALPHA,
             "minimum_rows": MINIMUM_ROWS,
-            "neighbours": conformal.NEIGHBOURS,
+            "neighbours": NEIGHBOURS,
             "method": "conformal p-values of three scores (largest tail of a feature; Mahalanobis with Ledoit-Wolf; "
-            "mean distance to nearest neighbours), Bonferroni; numbers as mid-rank normal scores",
+            "mean distance to nearest neighbours), Bonferroni; numbers as mid-rank normal scores, texts and images by "
+            "all dimensions of the model's embedding",
             "split": "seeded; half of the rows calibrate, of a small reference as many as alpha needs",
         }
 
@@ -108,19 +59,27 @@ class Deviation(Tool[DeviationResult]):
         return {"reference": file_hash(ctx, source, "reference")} if source else {}
 
     def run(self, ctx: Context) -> DeviationResult:
+        given = ctx.case.input
+        breaches: dict[str, Breach] = {}
+        if isinstance(given, TabularInput):
+            found = {name: breach_of(ctx.card.features.get(name), value) for name, value in given.values.items()}
+            breaches = {name: breach for name, breach in found.items() if breach is not None}
+        if ctx.case.reference is None and breaches:
+            return _without_reference(ctx, breaches)
         source = need_reference(ctx)
-        reference, shapes, total = read_reference(ctx, vectors=True)
-        row = read_input(ctx, shapes)
-        joint = conformal.judge(reference, row, ctx.seed, ALPHA) if total >= MINIMUM_ROWS else None
-        state, why = _verdict(joint, total)
+        profile = profile_of(ctx, ALPHA, MINIMUM_ROWS)
+        row = read_input(ctx, profile.shapes, profile.embedding)
+        joint = profile.judge(row)
+        state, why = _verdict(joint, len(breaches))
         shares = _shares(joint)
         checks = tuple(
-            _check(known, asked, state, len(row.columns), shares.get(known.name))
-            for known, asked in zip(reference.columns, row.columns, strict=True)
+            _check(known, asked, state, len(row.columns), shares.get(known.name), breaches.get(known.name))
+            for known, asked in zip(profile.marginals, row.columns, strict=True)
         )
         if not checks:
             raise NotApplicable("The case has no features to compare.")
-        return DeviationResult(
+        outside = sum(c.kind not in (None, "rare value", c.breach) for c in checks)
+        result = DeviationResult(
             state=state,
             why=why,
             p=_rounded(joint.combined) if joint else None,
@@ -129,108 +88,186 @@ class Deviation(Tool[DeviationResult]):
             scores=tuple(Score(name=n, p=_rounded(p)) for n, p in joint.p.items()) if joint else (),
             calibration=joint.calibration if joint else 0,
             fitted=joint.fitted if joint else 0,
-            reference_rows=total,
+            reference_rows=profile.total,
             reference_name=source.name,
-            representation=row.representation,
+            representation=profile.representation,
             features=checks,
-            outside=sum(c.kind is not None and c.kind != "rare value" for c in checks),
+            breaches=len(breaches),
+            outside=outside,
             tail=sum(c.tail_p is not None and c.tail_p <= ALPHA for c in checks),
             expected_tail=_rounded(ALPHA * len(checks)),
             causes=_causes(checks) if state == "deviation" else (),
+            lines=(),
         )
+        return result.model_copy(update={"lines": tuple(_lines(ctx, result, profile))})
 
     def claims(self, data: DeviationResult, ctx: Context) -> Iterator[Claim]:
-        name = data.reference_name
-
-        def claim(key: str, kind: Any, value: Any, pointer: str, **more: Any) -> Claim:
-            more = {"subject": ctx.case.subject, "baseline": name, **more}
-            return Claim(id=f"deviation.{key}", kind=kind, value=value, artifact="deviation", pointer=pointer, **more)
-
-        yield claim("state", "category", data.state, "/state")
-        yield claim("alpha", "threshold", data.alpha, "/alpha", baseline=None)
-        yield claim("calibration.n", "count", data.calibration, "/calibration", subject="population")
-        yield claim("reference.n", "count", data.reference_rows, "/reference_rows", subject="population")
-        yield claim("features.count", "count", len(data.features), "/features", baseline=None)
-        yield claim("outside.count", "count", data.outside, "/outside")
-        yield claim("tail.count", "count", data.tail, "/tail")
-        yield claim("representation", "text", data.representation, "/representation", baseline=None)
-        if data.why is not None:
-            yield claim("why", "text", data.why, "/why", baseline=None)
-        if data.p is not None:
-            yield claim("p", "value", data.p, "/p")
-        if data.resolution is not None:
-            yield claim("resolution", "value", data.resolution, "/resolution")
-        for i, cause in enumerate(data.causes):
-            yield claim(f"cause.{i + 1}.name", "text", ctx.card.feature(cause).label, f"/causes/{i}", feature=cause)
-        yield from label_claims(ctx, [check.name for check in data.features])
-        for i, check in enumerate(data.features):
-            if check.state == "ok":
-                continue
-            key, pointer = f"feature.{slug(check.name)}", f"/features/{i}"
-            card = ctx.card.feature(check.name)
-            yield claim(f"{key}.state", "category", check.state, f"{pointer}/state", feature=check.name)
-            if check.kind is not None:
-                yield claim(f"{key}.kind", "category", check.kind, f"{pointer}/kind", feature=check.name)
-            if check.percentile is not None:
-                yield claim(f"{key}.percentile", "value", check.percentile, f"{pointer}/percentile", feature=check.name)
-            for bound in ("minimum", "maximum") if not check.date else ():
-                if (value := getattr(check, bound)) is not None:
-                    more = {"feature": check.name, "unit": card.unit, "decimals": card.decimals, "scale": "raw"}
-                    yield claim(f"{key}.{bound}", "value", value, f"{pointer}/{bound}", **more)
+        return deviation_claims(data, ctx)
 
 
-def _verdict(joint: conformal.Joint | None, rows: int) -> tuple[State, str | None]:
+def _without_reference(ctx: Context, breaches: dict[str, Breach]) -> DeviationResult:
+    assert isinstance(ctx.case.input, TabularInput)
+    checks = tuple(
+        FeatureCheck(name=n, state="deviation" if n in breaches else "ok", kind=b, breach=b, tail_p=None)
+        for n, b in ((n, breaches.get(n)) for n in ctx.case.input.values)
+    )
+    why = "The input breaks what the system card states; there is no reference to compare it with."
+    result = DeviationResult(
+        state="deviation",
+        why=why,
+        p=None,
+        alpha=ALPHA,
+        resolution=None,
+        scores=(),
+        calibration=0,
+        fitted=0,
+        reference_rows=0,
+        reference_name=None,
+        representation="the values of the features",
+        features=checks,
+        breaches=len(breaches),
+        outside=0,
+        tail=0,
+        expected_tail=_rounded(ALPHA * len(checks)),
+        causes=_causes(checks),
+        lines=(),
+    )
+    return result.model_copy(update={"lines": tuple(_lines(ctx, result, None))})
+
+
+def _verdict(joint: Joint | None, breaches: int) -> tuple[State, str | None]:
+    if joint is not None and joint.combined <= ALPHA:
+        return "deviation", None
+    if breaches:
+        return "deviation", "The input breaks what the system card states."
     if joint is None:
         return "cannot tell", f"The reference has fewer than {MINIMUM_ROWS} rows."
-    if joint.combined <= ALPHA:
-        return "deviation", None
     if joint.resolution > ALPHA:
         # However unusual the row, so few calibration rows could not have shown it: silence would not mean "ordinary".
         return "cannot tell", "The reference has too few rows to show a deviation at this level."
     return "ok", None
 
 
-def _shares(joint: conformal.Joint | None) -> dict[str, float]:
+def _lines(ctx: Context, data: DeviationResult, profile: Profile | None) -> Iterator[Line]:
+    """Every check by itself, with what it rests on."""
+    own = sources_of(ctx, "reference")
+    given = ctx.case.input
+    stated = stated_limits(ctx.card, given) if isinstance(given, TabularInput) else 0
+    yield Line(
+        check="contract",
+        state="deviation" if data.breaches else "ok" if stated else "not supplied",
+        why=None if stated else "The system card states no type, range or level of an input.",
+        value=float(data.breaches),
+        n=stated,
+        threshold=1.0,
+        method=_CONTRACT,
+    )
+    if profile is None:
+        for check in ("known range and levels", "tails", "whole row"):
+            yield Line(check=check, state="not supplied", why=_NO_REFERENCE, method="comparison with the reference")
+        return
+    untold = all(c.state == "cannot tell" for c in data.features)
+    yield Line(
+        check="known range and levels",
+        state="deviation" if data.outside else "cannot tell" if untold else "ok",
+        why="The reference holds no values." if untold else None,
+        value=float(data.outside),
+        n=data.reference_rows,
+        threshold=1.0,
+        method="smallest and largest value, levels and missing values of the whole reference",
+        sources=own,
+    )
+    rare = any(c.kind == "rare value" for c in data.features)
+    enough = data.reference_rows + 1 >= len(data.features) / ALPHA
+    yield Line(
+        check="tails",
+        state="deviation" if rare else "ok" if enough else "cannot tell",
+        why=None if rare or enough else "The reference has too few rows for a tail that is rare among so many inputs.",
+        value=float(data.tail),
+        n=data.reference_rows,
+        threshold=_rounded(ALPHA / len(data.features)),
+        method="two-sided mid-rank tail of each number, mass of the levels no more frequent; Bonferroni over features",
+        resolution=_rounded(1 / (data.reference_rows + 1)),
+        sources=own,
+    )
+    for score in data.scores:
+        yield _score_line(data, score, own)
+    state: LineState = "cannot tell" if data.p is None else "deviation" if data.p <= ALPHA else "ok"
+    if state == "ok" and data.resolution is not None and data.resolution > ALPHA:
+        state = "cannot tell"
+    yield Line(
+        check="whole row",
+        state=state,
+        why=data.why if state == "cannot tell" else None,
+        value=data.p,
+        n=data.calibration,
+        threshold=ALPHA,
+        method="Bonferroni over the scores",
+        resolution=data.resolution,
+        sources=own,
+    )
+
+
+def _score_line(data: DeviationResult, score: Score, own: tuple[Source, ...]) -> Line:
+    level, resolution = ALPHA / len(data.scores), 1 / (data.calibration + 1)
+    told = resolution <= level * (1 + 1e-9)
+    return Line(
+        check=score.name,
+        state="deviation" if score.p <= level * (1 + 1e-9) else "ok" if told else "cannot tell",
+        why=None if told else "Too few rows are held out to show a deviation at this level.",
+        value=score.p,
+        n=data.calibration,
+        threshold=_rounded(level),
+        method="conformal p-value against rows that were held out",
+        resolution=_rounded(resolution),
+        sources=own,
+    )
+
+
+def _shares(joint: Joint | None) -> dict[str, float]:
     """Each feature's part of the joint distance, negative parts (values that fit the others) counted as none."""
-    positive = {n: max(0.0, c) for n, c in (joint.contributions or {}).items()} if joint else {}
+    positive = {n: max(0.0, c) for n, c in joint.contributions.items()} if joint else {}
     total = sum(positive.values())
     return {n: _rounded(c / total) for n, c in positive.items()} if total > 0 else {}
 
 
-def _check(known: Column, asked: Column, verdict: State, features: int, share: float | None) -> FeatureCheck:
-    present = known.present
-    if len(present) == 0:
-        state: State = "ok" if asked.missing[0] else "cannot tell"
-        return FeatureCheck(name=known.name, state=state, kind=None, tail_p=None, share=share)
-    tail = float(conformal.tails(known, asked)[0][0])
-    kind = _kind(known, asked)
+def _check(
+    known: Marginal, asked: Column, verdict: State, features: int, share: float | None, breach: Breach | None
+) -> FeatureCheck:
+    kind: Kind | None = breach
+    if known.present == 0:
+        state: State = "deviation" if breach else "ok" if asked.missing[0] else "cannot tell"
+        return FeatureCheck(name=known.name, state=state, kind=kind, breach=breach, tail_p=None, share=share)
+    tail = float(known.tails(asked)[0][0])
+    kind = _kind(known, asked) or breach
     # A value inside the range is rare when it would be among this many features, or when the whole row is unusual.
     if kind is None and tail <= (ALPHA if verdict == "deviation" else ALPHA / features):
         kind = "missing" if asked.missing[0] else "rare value"
     numbers: dict[str, Any] = {}
     if known.numeric:
-        ordered = np.sort(present.astype(np.float64))
-        numbers = {"minimum": float(ordered[0]), "maximum": float(ordered[-1]), "date": known.kind == "date"}
+        least, most = float(known.ordered[0]), float(known.ordered[-1])
+        numbers = {"minimum": least, "maximum": most, "date": known.kind == "date"}
         if not asked.missing[0]:
-            rank = conformal.mid_ranks(ordered, asked.values.astype(np.float64))[0]
-            numbers["percentile"] = _rounded(100 * float(rank) / len(ordered))
+            rank = float(known.ranks(asked.values.astype(float))[0])
+            numbers["percentile"] = _rounded(100 * rank / known.present)
     state = "ok" if kind is None else "deviation"
-    return FeatureCheck(name=known.name, state=state, kind=kind, tail_p=_rounded(tail), share=share, **numbers)
+    return FeatureCheck(
+        name=known.name, state=state, kind=kind, breach=breach, tail_p=_rounded(tail), share=share, **numbers
+    )
 
 
-def _kind(known: Column, asked: Column) -> Kind | None:
+def _kind(known: Marginal, asked: Column) -> Kind | None:
     """What the reference never shows: a value beyond its range, a level, a missing value."""
     if asked.unreadable:
         return "unknown level"
     if asked.missing[0]:
-        return None if known.missing.any() else "missing"
+        return None if known.gone else "missing"
     value = asked.values[0]
     if not known.numeric:
-        return None if value in set(known.present.tolist()) else "unknown level"
-    present = known.present.astype(np.float64)
-    if value > present.max():
+        return None if value in known.frequency else "unknown level"
+    if value > known.ordered[-1]:
         return "above the known range"
-    return "below the known range" if value < present.min() else None
+    return "below the known range" if value < known.ordered[0] else None
 
 
 def _causes(checks: tuple[FeatureCheck, ...]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from xagent.evidence import Claim, slug
 from xagent.tools import _stats as stats
 from xagent.tools._base import Context, NotApplicable, Result, Tool
 from xagent.tools._columns import Column
-from xagent.tools._population import file_hash, label_claims, need_reference, read_reference, read_window
+from xagent.tools._population import file_hash, label_claims, need_reference, read_window, reference_columns
 
 State = Literal["ok", "deviation", "cannot tell"]
 
@@ -99,7 +99,7 @@ class Drift(Tool[DriftResult]):
             "effect_floor": stats.EFFECT_FLOOR,
             "missing_floor": stats.MISSING_FLOOR,
             "new_level_floor": stats.NEW_FLOOR,
-            "psi_rows": stats.PSI_ROWS,
+            "psi_bands": stats.PSI_BANDS,
             "method": "Kolmogorov-Smirnov, chi-squared, two-proportion and binomial tests; Benjamini-Hochberg",
         }
 
@@ -115,8 +115,8 @@ class Drift(Tool[DriftResult]):
         source, recent = need_reference(ctx), ctx.case.window
         if recent is None:
             raise NotApplicable("The case names no recent window.")
-        reference, shapes, _ = read_reference(ctx, vectors=False)
-        window = read_window(ctx, shapes)
+        reference, shapes, _ = reference_columns(ctx)
+        window, _ = read_window(ctx, shapes)
         few = next(
             (n for n, rows in (("window", window), ("reference", reference)) if rows.n < stats.MINIMUM_ROWS), None
         )
@@ -205,8 +205,8 @@ def _tests(before: Column, after: Column) -> list[stats.Test]:
     if min(len(before.present), len(after.present)) < stats.MINIMUM_ROWS:
         return found
     if before.numeric:
-        return [*found, stats.test_numbers(_floats(before), _floats(after))]
-    known, recent = before.present.tolist(), after.present.tolist()
+        return [*found, stats.test_numbers(before.ordered, after.ordered)]
+    known, recent = before.counts, after.counts
     return [*found, stats.test_levels(known, recent), stats.test_new_levels(known, recent)]
 
 
@@ -235,7 +235,7 @@ def _feature(before: Column, after: Column, tests: list[DriftTest], few: str | N
         known = set(before.present.tolist())
         new = [level for level in after.present.tolist() if level not in known]
     elif not untested:
-        old, recent = _floats(before), _floats(after)
+        old, recent = before.ordered, after.ordered
         numbers["shift"] = _rounded(float(np.median(recent) - np.median(old)))
         numbers["wasserstein"] = _rounded(stats.wasserstein(old, recent))
         if (index := stats.stability_index(old, recent)) is not None:
