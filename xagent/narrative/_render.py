@@ -220,6 +220,7 @@ def _rounded(number: Decimal, name: str, digits: int, claim: Claim, signs: Print
         text = fixed(abs(number) * 100)
         return signs.points[text != "1"].format(text)
     if name == "sci":
+        number = abs(number) if number.is_zero() else number  # zero has no sign
         mantissa, exponent = f"{number:.{digits}e}".split("e")
         mantissa = _plus(number, claim) + signs.number(mantissa)
         return _with_unit(f"{mantissa}e{int(exponent)}".replace("-", MINUS), claim.unit, signs)
