@@ -32,7 +32,7 @@ class Manifold:
         self._rows = self._scaled(rows)
         single = self._rows.float()
         # (size, rows turned) of parts: products with all of them, and the squares of the rows, fit the cache.
-        self._parts = [(part.square().sum(1)[None], part.T.contiguous()) for part in single.split(_PART)]
+        self._parts = [(part.square().sum(1)[None], part.T.contiguous()) for part in torch.split(single, _PART)]
         self._largest = float(single.square().sum(1).max())
         self.limit = float(torch.quantile(self._nearest(self._rows, itself=True), percentile))
         self.rows = len(rows)
