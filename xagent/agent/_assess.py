@@ -42,7 +42,7 @@ def _tool_claims(artifact: Artifact) -> Iterator[Claim]:
 
 def _check_counts(artifacts: Iterable[Artifact]) -> Iterator[Claim]:
     """How many tools gave a result, failed, or do not apply."""
-    found = [artifact.status for artifact in artifacts]
+    found: list[str] = [artifact.status for artifact in artifacts]
     for part, status in (("ok", "ok"), ("failed", "failed"), ("inapplicable", "not_applicable")):
         yield Claim(
             id=f"checks.{part}.count", kind="count", subject="process", value=found.count(status), artifact="assess"
