@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from bare_case import bare_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -345,6 +347,40 @@ def test_what_is_missing_is_named(tmp_path: Path, compare: Frames) -> None:
         compare(REFERENCE.head(0), REFERENCE)
 
 
+class Letters:
+    """A model whose embedding of a word is what letters it has; (1, T, 26). It cannot be looked into."""
+
+    def encode_texts(self, texts: list[str]) -> list[Any]:
+        return [
+            SimpleNamespace(inputs={"x": torch.tensor([[self.word(w) for w in t.split()]])}, traced="x") for t in texts
+        ]
+
+    def word(self, word: str) -> list[float]:
+        return [float(word.count(chr(97 + i))) for i in range(26)]
+
+
+def test_texts_drift_by_the_embedding_where_no_measure_moves(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+
+    def write(name: str, words: list[str]) -> None:
+        lines = (json.dumps({"text": " ".join(rng.choice(words, 8))}) for _ in range(200))
+        (tmp_path / name).write_text("\n".join(lines))
+
+    write("reference.jsonl", ["pain", "rest", "mild"])
+    given = {"kind": "text", "text": "pain"}
+    ctx = replace(context(tmp_path, given, "reference.jsonl", "window.jsonl"), subject=Letters())  # type: ignore[arg-type]
+    for words, state in ((["pain", "rest", "mild"], "ok"), (["bill", "form", "post"], "deviation")):
+        write("window.jsonl", words)
+        data = Drift().run(ctx)
+        assert states(data)["embedding of the model"] == data.state == state
+        assert states(data)["number of characters"] == "ok"
+        assert data.joint is not None
+        assert (data.joint.auc > 0.9) == (state == "deviation")
+    claims = Ledger(Drift().claims(data, ctx))
+    assert claims["drift.feature.embedding-of-the-model.effect"].value > 0.8
+    assert claims["feature.embedding-of-the-model.label"].value == "embedding of the model"
+
+
 def test_texts_drift_by_their_measures(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 
@@ -353,7 +389,8 @@ def test_texts_drift_by_their_measures(tmp_path: Path) -> None:
         (tmp_path / name).write_text("\n".join(lines))
 
     write("reference.jsonl", 10)
-    ctx = context(tmp_path, {"kind": "text", "text": "a word"}, "reference.jsonl", "window.jsonl")
+    given = {"kind": "text", "text": "a word"}
+    ctx = replace(context(tmp_path, given, "reference.jsonl", "window.jsonl"), subject=Letters())  # type: ignore[arg-type]
     for words, state in ((10, "ok"), (14, "deviation")):
         write("window.jsonl", words)
         assert Drift().run(ctx).state == state

@@ -92,7 +92,7 @@ class Reference:
 
 
 def read_reference(ctx: Context) -> Reference:
-    """The reference population. Raises NotApplicable without one, InvalidCase when it has no rows or no such feature."""
+    """The reference population. Raises NotApplicable without one, InvalidCase when it has no rows or no feature."""
     whole, shapes, raw = reference_columns(ctx)
     places = _places(whole.n, _SAMPLE[ctx.case.input.kind], ctx.seed)
     given = ctx.case.input
@@ -132,15 +132,14 @@ def read_window(ctx: Context, shapes: dict[str, Shape]) -> tuple[Rows, Any]:
     return _rows(ctx, raw, shapes, path, "window"), raw
 
 
-def sample_vectors(ctx: Context, raw: Any, most: int, field: str) -> tuple[Floats, str] | None:
-    """Vectors of a seeded sample of texts or images, and what they are; None where there are no rows."""
+def sample_vectors(ctx: Context, raw: Any, most: int, field: str, like: str | None) -> tuple[Floats, str]:
+    """Vectors of a seeded sample of texts or images (at least one), and what they are; `like`: what they have to be,
+    None for the best."""
     places = _places(len(raw), most, ctx.seed)
-    if not len(places):
-        return None
     if isinstance(raw, list):
-        vectors, _, words = _text_vectors(ctx, raw, places, field)
+        vectors, _, words = _text_vectors(ctx, raw, places, field, like)
         return vectors, words
-    return _image_vectors(ctx, raw[places], None)
+    return _image_vectors(ctx, raw[places], like)
 
 
 def read_input(ctx: Context, shapes: dict[str, Shape], embedding: str | None) -> Rows:
@@ -280,14 +279,15 @@ def _text_rows(ctx: Context, texts: list[str]) -> Rows:
 
 
 def _text_vectors(
-    ctx: Context, texts: list[str], places: NDArray[np.int64], field: str = "reference"
+    ctx: Context, texts: list[str], places: NDArray[np.int64], field: str = "reference", like: str | None = None
 ) -> tuple[Floats, NDArray[np.int64], str]:
-    """(n, d) vectors, the places of the texts they are of, and what they are."""
+    """(n, d) vectors, the places of the texts they are of, and what they are; `like`: what they have to be, None for
+    the best."""
     from xagent.tools import _population_vectors as vectors
 
-    if vectors.runs(ctx):
+    if vectors.runs(ctx) and like in (None, vectors.LAST):
         length = float(np.mean([len(texts[p].split()) for p in places])) * 1.5 + 2
-        most = vectors.affordable(ctx, length)
+        most = vectors.affordable(ctx, length) or (vectors.LEAST_TEXTS if like else 0)
         if most:
             fewer = places[_places(len(places), most, ctx.seed)]
             found = vectors.embedded_texts(ctx, list(vectors.texts_encoded(ctx, texts, fewer, field)))
