@@ -66,6 +66,12 @@ def _text(data: Json) -> None:
     sentence["text"] = sentence["text"].replace(".", "!")
 
 
+def _in_passing(data: Json) -> None:
+    sentence = data["narrative"]["sections"][0]["sentences"][0]
+    for part in ("frame", "text"):
+        sentence[part] = sentence[part].removesuffix(".") + ", and a person changed the answer."
+
+
 def _title(data: Json) -> None:
     data["persona"]["sections"][0]["title"] = data["narrative"]["sections"][0]["title"] = "Another title"
 
@@ -93,6 +99,7 @@ CHANGES: list[tuple[Callable[[Json], None], str, str]] = [
     (_sign, "hash", "evidence"),
     (_count, "hash", "evidence"),
     (_text, "hash", "text"),
+    (_in_passing, "hash", "state"),
     (_title, "reader", "reader"),
     (_required, "reader", "reader"),
     (_unverified, "record", "record"),

@@ -21,7 +21,7 @@ KINDS: dict[str, str] = {
     "direction": "For or against, and the effects do not point that way, or the outcome is not named.",
     "order": "A word of order that the ranks do not back, or drivers told out of their order.",
     "comparison": "Above, below or equal, and the comparison comes out otherwise.",
-    "state": "A registered phrase whose claim says something else.",
+    "state": "A registered phrase whose claim says something else, or that no assertion binds to its claim.",
     "standing": "A phrase that is not registered as true of every report.",
     "causal": "A word of cause without a counterfactual that was scored again.",
     "baseline": "The population named is not the one that was compared with.",

@@ -47,7 +47,8 @@ class State:
 @dataclass(frozen=True)
 class Lexicon:
     """refused: pattern by kind of problem, first match names the problem; openers: the words of each, where it has no
-    stems. asserting: phrase -> class, by kind. terms: the program's own words by patterns of claims.
+    stems. asserting: phrase -> class, by kind. terms: the program's own words by patterns of claims. grammar: words
+    without content; endings: what inflection adds to a word.
     """
 
     refused: tuple[tuple[str, re.Pattern[str]], ...]
@@ -62,6 +63,8 @@ class Lexicon:
     bands: tuple[tuple[float, str], ...]
     format: Format
     handover: frozenset[str]
+    grammar: frozenset[str]
+    endings: re.Pattern[str]
     terms: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = ()
 
 
@@ -111,6 +114,8 @@ def lexicon(language: str = "en") -> Lexicon:
         bands=tuple((band["under"], band["word"]) for band in other["band"]),
         format=read_format(data["format"]),
         handover=frozenset(fold(phrase) for phrase in data["demand"]["handover"]),
+        grammar=frozenset(data["grammar"]["words"].split()),
+        endings=re.compile(rf"(?<=...)(?:{'|'.join(data['grammar']['endings'].split())})$"),
         terms=tuple((tuple(item["claims"]), item["words"]) for item in other.get("term", ())),
     )
 

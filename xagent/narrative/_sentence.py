@@ -12,6 +12,7 @@ from xagent.narrative._backing import backing
 from xagent.narrative._lexicon import Lexicon, any_of, fold, lexicon, word_set
 from xagent.narrative._model import Problem, Sentence
 from xagent.narrative._reading import WORDS, expected_words, hides, misreading
+from xagent.narrative._stated import unbound_phrases
 from xagent.personas import Persona
 
 _TOKEN = re.compile(r"⟦([^⟦⟧|]+)\|([^⟦⟧|]+)⟧")
@@ -37,6 +38,7 @@ MEND = {
     "comparison": "Bind the word to a comparison with a comparison assertion.",
     "order": "Bind the word to ranks with an order assertion.",
     "negation": "Use a registered phrase with a state assertion.",
+    "state": "Bind the phrase to its claim with a state assertion, or to none with a standing one.",
     "hedge": "Leave the word out; certainty is stated by the trust claims.",
     "persuasive": "Use neutral words.",
     "causal": "Say how the model used the input; what a change does rests on a counterfactual that was scored again.",
@@ -207,6 +209,8 @@ def _without_assertions(literal: str, sentence: Sentence, context: Context) -> t
 def _bare(text: str, context: Context) -> Iterator[tuple[str, str]]:
     """Words outside tokens and assertions that a sentence may not use of its own accord, with the kind of problem."""
     data = context.data
+    for phrase in unbound_phrases(text, context.language):
+        yield "state", phrase
     patterns = [("avoid", any_of(context.persona.avoid)), ("name", context.names), *data.refused]
     words = word_set(text)
     for kind, pattern in patterns:
@@ -224,6 +228,8 @@ def _bare(text: str, context: Context) -> Iterator[tuple[str, str]]:
 def check_title(title: str, language: str) -> Iterator[str]:
     """Words of a title that would colour what follows; a title states nothing, so direction words may stand."""
     data = lexicon(language)
+    if not title.endswith("?"):  # a question states nothing, and neither do two words
+        yield from (phrase for phrase in unbound_phrases(title, language) if len(phrase.split()) > 2)
     for kind, pattern in data.refused:
         if kind not in ("direction", "comparison", "order", "negation"):
             yield from (match[0] for match in pattern.finditer(title))

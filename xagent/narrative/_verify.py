@@ -11,6 +11,7 @@ from xagent.evidence import Claim, Finding, Ledger
 from xagent.narrative._lexicon import any_of, fold, lexicon
 from xagent.narrative._model import Narrative, Problem, Sentence
 from xagent.narrative._sentence import Context, check_sentence, check_title
+from xagent.narrative._stated import unbound_phrases
 from xagent.personas import VOCABULARY, Persona, visible_claims
 
 _COLOURED = frozenset({"hedge", "persuasive", "superlative", "causal", "direction", "comparison", "negation"})
@@ -72,7 +73,8 @@ def _form(narrative: Narrative, persona: Persona) -> Iterator[Problem]:
         if fold(own) != fold(word) and others.search(own):
             yield _whole("vocabulary", f"The persona's word {own!r} already means something else.", "Choose another.")
     for own in persona.aliases.values():
-        if any(pattern.search(own) for kind, pattern in data.refused if kind in _COLOURED):
+        coloured = any(pattern.search(own) for kind, pattern in data.refused if kind in _COLOURED)
+        if coloured or any(unbound_phrases(own, persona.language)):
             yield _whole("vocabulary", f"The persona's alias {own!r} is not neutral.", "Name the input, no more.")
     for figure in narrative.figures:
         if figure.id not in persona.charts:
