@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +29,7 @@ from xagent.tools._confidence_cache import forget
 from xagent.tools._deviation_profile import fitted
 from xagent.tools._deviation_scores import SCORES
 from xagent.tools._population import Reference, Rows
+from xagent.tools._population_texts import language, measures
 from xagent.tools.deviation import ALPHA, MINIMUM_ROWS, Deviation, DeviationResult
 
 ROWS = 1500
@@ -370,3 +374,145 @@ def test_an_image_of_another_kind_is_unusual(tmp_path: Path) -> None:
     np.savez(tmp_path / "reference.npz", pixels=pixels[:0])
     with pytest.raises(InvalidCase, match="has no rows"):
         ask(shape)
+
+
+def test_the_embedding_is_what_the_last_layer_reads(tmp_path: Path) -> None:
+    """A network that tells pictures by their left half: another right half is as it was, another left one is not."""
+    rng = np.random.default_rng(3)
+    net = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(64, 4, bias=False), torch.nn.ReLU(), torch.nn.Linear(4, 2)
+    ).double()
+    with torch.no_grad():
+        net[1].weight.view(4, 8, 8)[:, :, 4:] = 0
+    pixels = rng.normal(8, 1, (600, 8, 8))
+    np.savez(tmp_path / "reference.npz", pixels=pixels)
+
+    class Network(FakeImages):
+        module, device, dtype, kind = net, torch.device("cpu"), torch.float64, "image"
+        lock = threading.RLock()
+
+        def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return net(inputs["input"])  # type: ignore[no-any-return]
+
+    def ask(image: Any) -> DeviationResult:
+        given = {"kind": "image", "pixels": np.asarray(image).tolist()}
+        return Deviation().run(replace(context(tmp_path, given, "reference.npz"), subject=Network()))  # type: ignore[arg-type]
+
+    assert "last linear layer" in ask(pixels[0]).representation
+    p = {}
+    for side, place in (("left", slice(0, 4)), ("right", slice(4, 8))):
+        image = pixels[0].copy()
+        image[:, place] = image[:, place].mean() + np.sign(net[1].weight[0].view(8, 8).detach().numpy())[:, place] * 1.5
+        p[side] = {score.name: score.p for score in ask(image).scores}["Mahalanobis distance of the embedding"]
+    assert p["left"] < 0.02 < p["right"]
+
+
+# The system card
+
+
+def test_what_the_card_does_not_allow(tmp_path: Path, known: pd.DataFrame) -> None:
+    cards: dict[str, Any] = {
+        "income": {"label": "Income", "minimum": 0, "maximum": 30_000},
+        "late": {"label": "Late", "kind": "integer"},
+        "purpose": {"label": "Purpose", "kind": "categorical", "levels": {"car": "Car", "home": "Home"}},
+        "owner": {"label": "Owner", "kind": "boolean", "levels": {"true": "yes", "false": "no"}},
+    }
+    usual = values(known, 0, income=22_000.0, late=0, purpose="car", owner=True)
+    data = judge(tmp_path, known, usual, **cards)
+    assert (data.breaches, data.lines[0].check, data.lines[0].state, data.lines[0].n) == (0, "contract", "ok", 4)
+    for change, name, kind in (
+        ({"income": 31_000.0}, "income", "above the stated range"),
+        ({"late": 0.5}, "late", "not of the stated type"),
+        ({"purpose": "study"}, "purpose", "level not stated"),
+    ):
+        given = {"kind": "tabular", "values": {**usual["values"], **change}}
+        data = judge(tmp_path, known, given, **cards)
+        assert (feature(data, name).breach, feature(data, name).kind) == (kind, kind)
+        assert (data.state, data.breaches, data.outside, data.causes) == ("deviation", 1, 0, (name,))
+    ctx = context(tmp_path, {"kind": "tabular", "values": {**usual["values"], "income": -5.0}}, None, **cards)
+    alone = Deviation().run(ctx)
+    assert (alone.state, alone.p, feature(alone, "income").kind) == ("deviation", None, "below the stated range")
+    assert {line.state for line in alone.lines} == {"deviation", "not supplied"}
+    assert Ledger(Deviation().claims(alone, ctx))["deviation.contract.count"].value == 1
+
+
+def test_every_line_says_what_it_rests_on(tmp_path: Path, known: pd.DataFrame) -> None:
+    data = judge(tmp_path, known, values(known, x0=99.0))
+    lines = {line.check: line for line in data.lines}
+    assert lines["contract"].state == "not supplied"
+    assert lines["known range and levels"].state == "deviation"
+    assert lines["whole row"].state == "deviation"
+    assert lines["whole row"].value == data.p
+    assert lines["largest tail of a feature"].threshold == pytest.approx(ALPHA / 3)
+    sha = hashlib.sha256((tmp_path / "reference.csv").read_bytes()).hexdigest()
+    assert all(s.sha256 == sha for line in data.lines for s in line.sources)
+    assert [bool(line.sources) for line in data.lines] == [False] + [True] * (len(data.lines) - 1)
+    assert all(line.why for line in data.lines if line.state in ("cannot tell", "not supplied"))
+    few = {line.check: line.state for line in judge(tmp_path, known.head(60), values(known, 700)).lines}
+    assert few["whole row"] == few["tails"] == few["largest tail of a feature"] == "cannot tell"
+
+
+# What is kept
+
+
+def test_the_profile_is_kept_and_says_the_same(tmp_path: Path, known: pd.DataFrame, monkeypatch: Any) -> None:
+    known.to_csv(tmp_path / "reference.csv", index=False)
+    ctx = replace(context(tmp_path, values(known, x0=9.0), "reference.csv"), cache=tmp_path / "kept")
+    first = Deviation().run(ctx)
+    (entry,) = (tmp_path / "kept").iterdir()
+    with np.load(entry, allow_pickle=False) as arrays:
+        assert json.loads(arrays["facts"].tobytes())["total"] == ROWS
+    forget()
+    with monkeypatch.context() as patch:
+        patch.setattr("xagent.tools._population.read_table", lambda *_: pytest.fail("the reference was read again"))
+        assert Deviation().run(ctx) == first
+    forget()
+    entry.write_bytes(entry.read_bytes()[:1000])
+    assert Deviation().run(ctx) == first
+    known.iloc[:-1].to_csv(tmp_path / "reference.csv", index=False)
+    assert Deviation().run(ctx).reference_rows == ROWS - 1
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+def test_a_large_reference_keeps_its_range(tmp_path: Path) -> None:
+    """The sample that the scores are made on may lack the largest value; the range does not."""
+    frame = pd.DataFrame({"x": np.append(np.random.default_rng(0).normal(size=60_000), 50.0)})
+    data = judge(tmp_path, frame, {"kind": "tabular", "values": {"x": 49.0}})
+    assert (data.reference_rows, feature(data, "x").maximum, feature(data, "x").kind) == (60_001, 50.0, "rare value")
+
+
+# Texts without a model
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("The patient has had pain in the chest since last night.", "English"),
+        ("Seit gestern Nacht habe ich Schmerzen in der Brust und mir ist schlecht.", "German"),
+        ("Le patient a une douleur dans la poitrine depuis hier.", "French"),
+        ("El paciente tiene un dolor en el pecho desde ayer.", "Spanish"),
+        ("Il paziente ha un dolore al petto da ieri e non sta bene.", "Italian"),
+        ("De patiënt heeft sinds gisteren pijn in de borst en is niet lekker.", "Dutch"),
+        ("У пациента боль в груди", "Cyrillic script"),
+        ("患者は昨夜から胸が痛い", "Japanese"),
+        ("zxqv jjkw zzxq", None),
+        ("12 34 !", None),
+        ("", None),
+    ],
+)
+def test_the_language_of_a_text(text: str, spoken: str | None) -> None:
+    assert language(text) == spoken
+
+
+def test_unknown_tokens_are_counted_where_there_are_any() -> None:
+    class Words:
+        unk_token_id: int | None = 0
+
+        def __call__(self, text: str, add_special_tokens: bool) -> dict[str, list[int]]:
+            return {"input_ids": [1 if w.isalpha() else 0 for w in text.split()]}
+
+    tokenizer = Words()
+    assert measures("two words 1 2", tokenizer)["share of unknown tokens"] == 0.5
+    tokenizer.unk_token_id = None
+    assert "share of unknown tokens" not in measures("two words", tokenizer)
+    assert "tokens per word" not in measures("two words", None)
