@@ -76,6 +76,16 @@ def test_withheld_claims_are_nowhere_in_a_report() -> None:
     assert ("hidden", "model.sha256") in {(p.kind, p.token) for p in verify_report(smuggled).problems}
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_what_those_who_decide_do_next_is_not_told_to_the_person_concerned(language: str) -> None:
+    ledger = replaced(ledger_of(), *simple({"decision.next_step": "Tell the applicant in writing"}))
+    for name in persona_names():
+        reader = load_persona(name, language)
+        told = compose(ledger, [], reader)
+        assert verify(told, ledger, reader) == []
+        assert ("Tell the applicant in writing" in text(told)) == (name != "customer"), name
+
+
 def test_what_is_withheld_is_not_said_to_be_missing() -> None:
     persona = own(required=[], disclosure={"withhold": ["confidence.*", "telemetry.*"]}, voice="technical")
     ledger = ledger_of()
