@@ -10,10 +10,10 @@ from typing import Any
 
 from xagent.evidence import Claim, Finding, Ledger, slug
 from xagent.narrative import Narrative, compose
-from xagent.personas import Persona, load_persona
+from xagent.personas import Persona, load_persona, persona_names
 
 ROOT = Path(__file__).parents[2]
-PERSONAS = ("business_user", "data_scientist", "regulator")
+PERSONAS = persona_names()
 POPULATIONS = ("loans of the year before", "patients of the ward", "policies of the region", "requests of the quarter")
 OUTCOMES = (("Declined", "Approved"), ("malignant tissue", "benign tissue"), ("suspicious", "harmless"))
 _NUMERIC = (
@@ -202,7 +202,7 @@ def told(name: str, ledger: Ledger, findings: list[Finding], persona: Persona) -
     return Told(name, ledger, tuple(findings), persona, compose(ledger, findings, persona))
 
 
-def of_generated(seeds: range, features: tuple[int, ...] = (4, 8, 12)) -> list[Told]:
+def of_generated(seeds: range, features: tuple[int, ...] = (4, 8, 12), language: str = "en") -> list[Told]:
     """Narratives of generated ledgers: one ledger a seed, readers and sizes in turn."""
     found = []
     for seed in seeds:
@@ -212,18 +212,20 @@ def of_generated(seeds: range, features: tuple[int, ...] = (4, 8, 12)) -> list[T
         findings = (
             [Finding(id="trust.limited", kind="trust.limited", severity="warning", claims=roles)] if limited else []
         )
-        found.append(told(f"generated {seed}", ledger, findings, load_persona(PERSONAS[seed % 3])))
+        found.append(
+            told(f"generated {seed}", ledger, findings, load_persona(PERSONAS[seed % len(PERSONAS)], language))
+        )
     return found
 
 
-def of_fixtures() -> list[Told]:
-    """Narratives of every shipped case for three readers, as the agent makes them."""
+def of_fixtures(language: str = "en") -> list[Told]:
+    """Narratives of every shipped case for every reader, as the agent makes them."""
     from xagent._explain import explain_all
 
     found = []
     for path in sorted((ROOT / "fixtures").glob("*/case*.json")):
-        for report in explain_all(path, PERSONAS):
+        personas = [load_persona(name, language) for name in PERSONAS]
+        for persona, report in zip(personas, explain_all(path, personas), strict=True):
             findings = [Finding.model_validate(f) for f in report.data["findings"]]
-            persona = load_persona(report.data["persona"]["name"])
             found.append(told(f"{path.parent.name}/{path.stem}", report.ledger, findings, persona))
     return found

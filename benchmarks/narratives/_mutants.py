@@ -40,7 +40,28 @@ _OPPOSITE = {
     "counted against": "counted towards",
     "raised": "lowered",
     "lowered": "raised",
+    "sprach für": "sprach gegen",
+    "sprach gegen": "sprach für",
+    "zugunsten von": "zuungunsten von",
+    "zuungunsten von": "zugunsten von",
+    "erhöhte": "senkte",
+    "senkte": "erhöhte",
 }
+_BESIDE = {"above": "below", "below": "above", "equal to": "above", "über": "unter", "unter": "über", "gleich": "über"}
+_SURE = {"en": ("clearly", "certainly", "undoubtedly"), "de": ("eindeutig", "sicherlich", "zweifellos")}
+_VERBS = {
+    "en": (" spoke ", " counted ", " comes to ", " lies ", " is "),
+    "de": (" sprach ", " beträgt", " liegt ", " lautet", " ist "),
+}
+_MILD = {
+    "en": ((" only in part", ""), ("may not hold here", "holds here")),
+    "de": ((" nur teilweise", ""), ("gilt hier vielleicht nicht", "gilt hier")),
+}
+_CAUSED = {
+    "en": ("caused", "led to", "is the reason why it is"),
+    "de": ("verursachte", "führte zu", "ist der Grund für"),
+}
+_SINCE = {"en": (": the value is", " because the value is"), "de": ("; erfasster Wert:", ", weil erfasster Wert:")}
 _CODES = {
     "EUR": "USD",
     "years": "months",
@@ -220,7 +241,7 @@ def _thresholds(told: Told) -> Iterator[Option]:
                         yield _with(told, _retold(s, i, t.text.replace(match[0], f"{value:,.{decimals}f}", 1))), s.id
         for i, a in enumerate(s.assertions):
             if a.kind == "comparison" and "decision.margin" in a.claims:
-                other = {"above": "below", "below": "above", "equal to": "above"}[a.word]
+                other = _BESIDE[a.word]
                 yield _with(told, _reworded(s, i, other)), s.id
 
 
@@ -238,7 +259,8 @@ def _subjects(told: Told) -> Iterator[Option]:
                 yield replace(told, ledger=_replaced(told.ledger, theirs)), s.id
     if own is not None:
         s = _prose(told)[0]
-        extra = f" This is the case of {_next(str(own.value))}."
+        whose = {"en": "This is the case of", "de": "Dies ist der Fall von"}[told.persona.language]
+        extra = f" {whose} {_next(str(own.value))}."
         changed = s.model_copy(update={"frame": s.frame + extra, "text": s.text + extra})
         yield _with(told, changed), s.id
 
@@ -266,14 +288,14 @@ def _stale(told: Told) -> Iterator[Option]:
 def _certainty(told: Told) -> Iterator[Option]:
     for s in _prose(told):
         if s.id.startswith(("relevance.driver", "block.score", "block.decision")):
-            for word in ("clearly", "certainly", "undoubtedly"):
-                for verb in (" spoke ", " counted ", " comes to ", " lies ", " is "):
+            for word in _SURE[told.persona.language]:
+                for verb in _VERBS[told.persona.language]:
                     if verb in s.frame:
                         yield _with(told, _worded(s, verb, f" {word}{verb}")), s.id
                         break
     for text in told.narrative.warnings:
         s = text.sentence
-        for old, new in ((" only in part", ""), ("may not hold here", "holds here")):
+        for old, new in _MILD[told.persona.language]:
             if old in s.frame:
                 stated = tuple(a.model_copy(update={"word": a.word.replace(old, new)}) for a in s.assertions)
                 changed = _worded(s, old, new).model_copy(update={"assertions": stated})
@@ -284,10 +306,11 @@ def _causes(told: Told) -> Iterator[Option]:
     for s in _prose(told):
         for i, a in enumerate(s.assertions):
             if a.kind == "direction" and s.id.startswith("relevance.driver"):
-                for verb in ("caused", "led to", "is the reason why it is"):
+                for verb in _CAUSED[told.persona.language]:
                     yield _with(told, _reworded(s, i, verb)), s.id
-        if ": the value is" in s.frame:
-            yield _with(told, _worded(s, ": the value is", " because the value is")), s.id
+        value, since = _SINCE[told.persona.language]
+        if value in s.frame:
+            yield _with(told, _worded(s, value, since)), s.id
 
 
 def _populations(told: Told) -> Iterator[Option]:

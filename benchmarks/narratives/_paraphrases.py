@@ -25,6 +25,12 @@ _SAME = {
     "longest": ("largest", "biggest", "heaviest"),
     "largest": ("heaviest", "greatest"),
     "the same as": ("equal to",),
+    "sprach für": ("spricht für", "stützte"),
+    "sprach gegen": ("spricht gegen",),
+    "über": ("höher als", "größer als"),
+    "unter": ("niedriger als", "kleiner als"),
+    "erhöhte": ("steigerte",),
+    "senkte": ("verringerte",),
 }
 
 
@@ -39,13 +45,13 @@ class Paraphrase:
 
 
 def paraphrases(told: Told, rng: random.Random, each: int) -> Iterator[Paraphrase]:
-    """At most `each` of every rule."""
+    """At most `each` of every rule; the rules for prose are those of English."""
     for make in (_synonyms, _policies):
         options = list(make(told))
         rng.shuffle(options)
         for changed, text in options[:each]:
             yield Paraphrase(make.__name__[1:], changed, text, True)
-    for rule in _RULES:
+    for rule in _RULES if told.persona.language == "en" else ():
         options = [(s, text) for s in told.narrative.sentences() if (text := rule(s, told)) and text != s.text]
         rng.shuffle(options)
         for _, text in options[:each]:
@@ -80,7 +86,8 @@ def _twin(told: Told, claim: Claim) -> str | None:
 
 
 def _again(told: Told, s: Sentence, index: int, token: Token) -> tuple[Told, str]:
-    token = token.model_copy(update={"text": render_value(told.ledger[token.claim], token.policy)})
+    text = render_value(told.persona.called(told.ledger[token.claim]), token.policy, told.persona.language)
+    token = token.model_copy(update={"text": text})
     tokens = [token if i == index else t for i, t in enumerate(s.tokens)]
     literals = re.split(r"⟦[^⟧]*⟧", s.frame)
     frame = text = literals[0]
