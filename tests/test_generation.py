@@ -120,7 +120,7 @@ def test_a_removed_row_is_blank_and_all_else_stays(subject: AnswerSubject) -> No
 
 def test_trust_deviation_and_the_rest_apply_or_say_why_not(subject: AnswerSubject) -> None:
     case = load_case(ROOT / "case.json")
-    ctx = context(case, subject, "relevance", "trust", "deviation", "drift", "telemetry")
+    ctx = context(case, subject, "relevance", "trust", "deviation", "drift", "serving", "process")
     trust = ctx.found["trust"].data
     assert trust["level"] == "strong" and trust["background_name"] == "a prompt of blanked passages"
     assert trust["agreement"] > 0.9 and trust["flips"] is None

@@ -142,7 +142,7 @@ STEPS = [
 def artifacts() -> list[Artifact]:
     players = [{"feature": r[0], "label": r[1], "relevance": r[5], "share": 0.1, "rank": 1} for r in DRIVERS]
     empty: dict[str, Any] = {"players": players, "image": None, "tokens": None}
-    made = [("relevance", empty), ("telemetry", {"steps": STEPS}), ("trust", {}), ("drift", {}), ("reproduction", {})]
+    made = [("relevance", empty), ("process", {"steps": STEPS}), ("trust", {}), ("drift", {}), ("reproduction", {})]
     return [
         Artifact(
             tool=tool, version="1", status="ok", data=data, parameters={"seed": 0}, seconds=0.5, started="2026-01-01"

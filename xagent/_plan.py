@@ -138,5 +138,6 @@ _ROWS: dict[str, Callable[[Context, Encoded], int | None]] = {
     "confidence": _confidence,
     "deviation": lambda ctx, encoded: 0,
     "drift": lambda ctx, encoded: 0,
-    "telemetry": lambda ctx, encoded: 0,
+    "serving": lambda ctx, encoded: 0,
+    "process": lambda ctx, encoded: 0,
 }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from xagent.agent._confidence import about_the_confidence
+from xagent.agent._finding import finding, value_of
+from xagent.agent._process import about_the_process
 from xagent.agent._state import Deps, Json
-from xagent.evidence import Artifact, Claim, Finding, Ledger, Severity, slug
+from xagent.evidence import Artifact, Claim, Finding, Ledger, slug
 from xagent.tools import case_claims, claims_of
 
 TOP_DRIVERS = 6
@@ -55,6 +58,8 @@ _FLAGS: dict[str, tuple[str, str, str]] = {
     "drifted": ("drift.feature.", ".state", "deviation"),
     "stale": ("telemetry.feature.", ".state", "deviation"),
     "imputed": ("telemetry.feature.", ".imputed", "yes"),
+    "skewed": ("serving.feature.", ".skew", "yes"),
+    "unit": ("serving.feature.", ".unit", "suspected"),
     "sensitive": ("feature.", ".sensitive", "yes"),
 }
 
@@ -64,29 +69,33 @@ _WARNED = {
     "drifted": "drift.on-driver",
     "stale": "stale.on-driver",
     "imputed": "imputed.on-driver",
+    "skewed": "skewed.on-driver",
+    "unit": "unit.on-driver",
     "sensitive": "sensitive.on-driver",
 }
 
 
 def _exposures(ledger: Ledger, relevance: Artifact | None) -> Iterator[Claim]:
-    """Share of the relevance that flagged inputs carry: sum |r_j| f_j / sum |r_j|, for every kind of flag."""
+    """Share of the relevance that flagged inputs carry: sum |r_j| f_j / sum |r_j|, for every kind of flag, and for any
+    flag at all; that an input is sensitive is no fault of it."""
     if relevance is None or relevance.status != "ok":
         return
     shares = {player["feature"]: player["share"] for player in relevance.data["players"]}
-    for kind, (prefix, part, flagged) in _FLAGS.items():
-        hit = [f for f in shares if _value(ledger, f"{prefix}{slug(f)}{part}") == flagged]
-        if hit:
-            subject = ledger["case.subject"].subject
-            share = min(1.0, sum(shares[f] for f in hit))
-            yield Claim(id=f"exposure.{kind}.count", kind="count", subject=subject, value=len(hit), artifact="assess")
-            yield Claim(
-                id=f"exposure.{kind}.share",
-                kind="share",
-                subject=subject,
-                value=share,
-                scale="share",
-                artifact="assess",
-            )
+    flagged: set[str] = set()
+    for kind, (prefix, part, value) in _FLAGS.items():
+        hit = [f for f in shares if value_of(ledger, f"{prefix}{slug(f)}{part}") == value]
+        flagged |= set() if kind == "sensitive" else set(hit)
+        yield from _exposure(ledger, kind, hit, shares)
+    yield from _exposure(ledger, "any", [f for f in shares if f in flagged], shares)
+
+
+def _exposure(ledger: Ledger, kind: str, hit: list[str], shares: dict[str, float]) -> Iterator[Claim]:
+    if not hit:
+        return
+    facts: dict[str, Any] = {"subject": ledger["case.subject"].subject, "artifact": "assess"}
+    share = min(1.0, sum(shares[f] for f in hit))
+    yield Claim(id=f"exposure.{kind}.count", kind="count", value=len(hit), **facts)
+    yield Claim(id=f"exposure.{kind}.share", kind="share", value=share, scale="share", **facts)
 
 
 def _findings(ledger: Ledger) -> Iterator[Finding]:
@@ -95,33 +104,33 @@ def _findings(ledger: Ledger) -> Iterator[Finding]:
     yield from about_the_confidence(ledger)
     drivers = list(_about_the_drivers(ledger))
     yield from drivers
-    yield from _about_the_population(ledger, [finding.kind for finding in drivers])
-    yield from _about_the_process(ledger)
+    yield from _about_the_population(ledger, [found.kind for found in drivers])
+    yield from about_the_process(ledger)
     yield from _about_the_tools(ledger)
 
 
 def _about_the_answer(ledger: Ledger) -> Iterator[Finding]:
-    state = _value(ledger, "reproduction.state")
+    state = value_of(ledger, "reproduction.state")
     if state == "deviation":
         roles = {
             "recorded": "decision.score",
             "recomputed": "reproduction.score",
             "difference": "reproduction.difference",
         }
-        yield _finding(ledger, "reproduction.failed", "stop", roles)
+        yield finding(ledger, "reproduction.failed", "stop", roles)
     elif state != "ok":
-        yield _finding(ledger, "reproduction.cannot-tell", "warning", {})
-    if _value(ledger, "model.hash_state") == "deviation":
-        yield _finding(ledger, "model.hash-differs", "stop", {})
-    level = _value(ledger, "trust.level")
+        yield finding(ledger, "reproduction.cannot-tell", "warning", {})
+    if value_of(ledger, "model.hash_state") == "deviation":
+        yield finding(ledger, "model.hash-differs", "stop", {})
+    level = value_of(ledger, "trust.level")
     if level in ("limited", "do not rely"):
         kind, severity = ("trust.limited", "warning") if level == "limited" else ("trust.do-not-rely", "stop")
-        yield _finding(ledger, kind, severity, {"level": "trust.level", "weakest": "trust.weakest"})  # type: ignore[arg-type]
-    if _value(ledger, "trust.off_manifold.state") == "deviation":
-        yield _finding(ledger, "trust.off-manifold", "warning", {"share": "trust.off_manifold"})
-    if _value(ledger, "decision.near_threshold") == "yes":
+        yield finding(ledger, kind, severity, {"level": "trust.level", "weakest": "trust.weakest"})  # type: ignore[arg-type]
+    if value_of(ledger, "trust.off_manifold.state") == "deviation":
+        yield finding(ledger, "trust.off-manifold", "warning", {"share": "trust.off_manifold"})
+    if value_of(ledger, "decision.near_threshold") == "yes":
         roles = {"margin": "decision.margin", "threshold": "decision.threshold", "score": "decision.score"}
-        yield _finding(ledger, "near-threshold", "warning", roles)
+        yield finding(ledger, "near-threshold", "warning", roles)
 
 
 _UNLIKE = {"sign differs": "turned", "absent": "gone"}
@@ -129,26 +138,26 @@ _UNLIKE = {"sign differs": "turned", "absent": "gone"}
 
 def _about_the_methods(ledger: Ledger) -> Iterator[Finding]:
     """A top driver of one family that the other family does not have, or that points the other way there."""
-    count = _value(ledger, "agreement.disagree.count")
+    count = value_of(ledger, "agreement.disagree.count")
     if not isinstance(count, int) or not count:
         return
     roles = {"count": "agreement.disagree.count", "method": "agreement.method.2.name"}
     found: dict[str, int] = {"turned": 0, "gone": 0, "extra": 0}
     for part in ("driver", "missed"):
         for n in range(1, TOP_DRIVERS + 1):
-            state = _value(ledger, f"agreement.{part}.{n}.state")
+            state = value_of(ledger, f"agreement.{part}.{n}.state")
             role = "extra" if part == "missed" and state else _UNLIKE.get(str(state))
             if role:
                 found[role] += 1
                 roles[f"{role}{found[role]}"] = f"agreement.{part}.{n}.name"
                 roles[f"{role}{found[role]}_state"] = f"agreement.{part}.{n}.state"
-    yield _finding(ledger, "methods.disagree", "warning", roles)
+    yield finding(ledger, "methods.disagree", "warning", roles)
 
 
 def _about_the_drivers(ledger: Ledger) -> Iterator[Finding]:
-    if _value(ledger, "deviation.state") == "deviation":
+    if value_of(ledger, "deviation.state") == "deviation":
         roles = {"p": "deviation.p", "n": "deviation.calibration.n", "alpha": "deviation.alpha"}
-        yield _finding(ledger, "deviation.case", "warning", roles)
+        yield finding(ledger, "deviation.case", "warning", roles)
     for n in range(1, TOP_DRIVERS + 1):
         name = ledger.get(f"relevance.driver.{n}.name")
         if name is None or name.feature is None:
@@ -162,74 +171,38 @@ def _about_the_drivers(ledger: Ledger) -> Iterator[Finding]:
             ("stale.on-driver", f"telemetry.feature.{part}.state", "deviation",
              {"age": f"telemetry.feature.{part}.age", "limit": f"telemetry.feature.{part}.limit"}),
             ("imputed.on-driver", f"telemetry.feature.{part}.imputed", "yes", {}),
+            ("skewed.on-driver", f"serving.feature.{part}.skew", "yes",
+             {"value": f"{driver}.value", "offline": f"serving.feature.{part}.offline"}),
+            ("unit.on-driver", f"serving.feature.{part}.unit", "suspected",
+             {"value": f"{driver}.value", "likely": f"serving.feature.{part}.likely"}),
             ("sensitive.on-driver", f"feature.{part}.sensitive", "yes", {}),
         )  # fmt: skip
         for kind, claim, flagged, roles in rules:
-            if _value(ledger, claim) == flagged:
-                yield _finding(ledger, kind, "warning", always | roles, part)
+            if value_of(ledger, claim) == flagged:
+                yield finding(ledger, kind, "warning", always | roles, part)
         if f"feature.{part}.proxy_for" in ledger:
-            yield _finding(ledger, "proxy.on-driver", "warning", always | {"proxy": f"feature.{part}.proxy_for"}, part)
+            yield finding(ledger, "proxy.on-driver", "warning", always | {"proxy": f"feature.{part}.proxy_for"}, part)
 
 
 def _about_the_population(ledger: Ledger, said: list[str]) -> Iterator[Finding]:
     """What no warning about a single driver has said already; `said` holds the kinds of those warnings."""
-    state = _value(ledger, "drift.state")
+    state = value_of(ledger, "drift.state")
     if state == "cannot tell":
-        yield _finding(ledger, "drift.cannot-tell", "notice", {"n": "drift.window.n"})
+        yield finding(ledger, "drift.cannot-tell", "notice", {"n": "drift.window.n"})
     elif state == "deviation" and "drift.on-driver" not in said:
         roles = {"count": "drift.drifted.count", "features": "drift.features.count"}
-        yield _finding(ledger, "drift.population", "notice", roles)
+        yield finding(ledger, "drift.population", "notice", roles)
     for kind in _FLAGS:
-        count = _value(ledger, f"exposure.{kind}.count")
+        count = value_of(ledger, f"exposure.{kind}.count")
         if isinstance(count, int) and count > said.count(_WARNED[kind]):
             roles = {"share": f"exposure.{kind}.share", "count": f"exposure.{kind}.count"}
-            yield _finding(ledger, "exposure", "notice", roles, kind)
-
-
-def _about_the_process(ledger: Ledger) -> Iterator[Finding]:
-    for n in range(1, 201):
-        if f"telemetry.missing.{n}.name" not in ledger:
-            break
-        yield _finding(ledger, "process.missing-step", "warning", {"name": f"telemetry.missing.{n}.name"}, str(n))
-    for n in range(1, 201):
-        if f"telemetry.fallback.{n}.name" not in ledger:
-            break
-        roles = {"name": f"telemetry.fallback.{n}.name", "of": f"telemetry.fallback.{n}.of"}
-        yield _finding(ledger, "process.fallback", "warning", roles, str(n))
-    if "telemetry.order.1.name" in ledger:
-        roles = {"name": "telemetry.order.1.name", "count": "telemetry.order.count"}
-        yield _finding(ledger, "process.order", "warning", roles)
-    if _value(ledger, "telemetry.override.state") == "yes":
-        roles = {part: f"telemetry.override.{part}" for part in ("who", "from", "to", "why", "at")}
-        yield _finding(ledger, "process.override", "warning", roles)
-    for kind, claim, severity in (
-        ("process.error", "telemetry.errors.count", "warning"),
-        ("process.retry", "telemetry.retries.count", "notice"),
-    ):
-        count = _value(ledger, claim)
-        if isinstance(count, int) and count > 0:
-            yield _finding(ledger, kind, severity, {"count": claim})  # type: ignore[arg-type]
-    if "deviation" in (_value(ledger, "telemetry.version.state"), _value(ledger, "telemetry.hash.state")):
-        roles = {"deployed": "telemetry.version.deployed", "version": "model.version"}
-        yield _finding(ledger, "process.version", "warning", roles)
-    elif _value(ledger, "telemetry.hash.state") == "cannot tell":
-        yield _finding(ledger, "process.unverified", "notice", {})
+            yield finding(ledger, "exposure", "notice", roles, kind)
 
 
 def _about_the_tools(ledger: Ledger) -> Iterator[Finding]:
     for claim_id in ledger:
         if claim_id.startswith("tool.") and claim_id.endswith(".name"):
             tool = claim_id.removeprefix("tool.").removesuffix(".name")
-            failed = _value(ledger, f"tool.{tool}.status") == "failed"
+            failed = value_of(ledger, f"tool.{tool}.status") == "failed"
             kind, severity = ("tool.failed", "warning") if failed else ("tool.not-applicable", "notice")
-            yield _finding(ledger, kind, severity, {"tool": claim_id, "why": f"tool.{tool}.why"}, tool)  # type: ignore[arg-type]
-
-
-def _finding(ledger: Ledger, kind: str, severity: Severity, roles: dict[str, str], part: str = "") -> Finding:
-    """A finding with those of its roles that the ledger can fill."""
-    bound = {role: claim for role, claim in roles.items() if claim in ledger}
-    return Finding(id=f"{kind}.{part}" if part else kind, kind=kind, severity=severity, claims=bound)
-
-
-def _value(ledger: Ledger, claim: str) -> object:
-    return ledger[claim].value if claim in ledger else None
+            yield finding(ledger, kind, severity, {"tool": claim_id, "why": f"tool.{tool}.why"}, tool)  # type: ignore[arg-type]

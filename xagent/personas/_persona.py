@@ -131,7 +131,7 @@ class Redaction(_Frozen):
 
 RAW: tuple[str, ...] = (
     "input.*", "answer.*", "case.subject", "relevance.driver.*.value", "deviation.feature.*.percentile",
-    "counterfactual.*.value", "counterfactual.*.current",
+    "counterfactual.*.value", "counterfactual.*.current", "serving.feature.*.offline", "serving.feature.*.likely",
 )  # fmt: skip
 """Claims that repeat the raw input of a case or say whom it is about."""
 ALWAYS: tuple[str, ...] = (

@@ -14,7 +14,9 @@ _MISSING = object()
 # Computed from what they point at, and not the value that stands there.
 _DERIVED = ("decision.near_threshold", "answer.")
 # Tools whose numbers are told as they stand; of others only those whose claim and pointer end in the same word.
-_STRAIGHT = frozenset({"case", "relevance", "reproduction", "deviation", "drift", "telemetry", "counterfactual"})
+_STRAIGHT = frozenset(
+    {"case", "relevance", "reproduction", "deviation", "drift", "serving", "process", "counterfactual"}
+)
 TOLERANCE = 1e-9
 
 

@@ -191,7 +191,7 @@ class View:
                 tables = [drift_table(self.facts)]
                 yield {"kind": "chart", "chart": chart, "tables": tables, "title": said("Size of the shift")}
         elif block == "process" and "timeline" in self.alts:
-            steps = self.artifacts.get("telemetry", {}).get("steps") or []
+            steps = self.artifacts.get("process", {}).get("steps") or []
             if chart := timeline_chart(steps, self.alts["timeline"]):
                 yield {"kind": "chart", "chart": chart, "tables": [steps_table(steps)], "title": said("Time line")}
 
@@ -291,6 +291,7 @@ _CHECKS: tuple[tuple[str, str, dict[str, str]], ...] = (
      {"strong": "Strong", "fair": "Fair", "limited": "Limited", "do not rely": "Do not rely"}),
     ("This input", "deviation.state", {"ok": "Usual", "deviation": "Unusual"}),
     ("Recent inputs", "drift.state", {"ok": "No shift found", "deviation": "Shifted"}),
+    ("Serving", "serving.state", {"ok": "No fault found", "deviation": "Faults found"}),
     ("Process", "telemetry.state", {"ok": "No fault found", "deviation": "Faults found"}),
 )  # fmt: skip
 _ASKED: dict[str, tuple[tuple[str, str, dict[str, str]], ...]] = {

@@ -21,7 +21,7 @@ _DRAWN: dict[str, tuple[str, tuple[str, ...]]] = {
 """By chart: the part of the data that there must be something in, and all parts that the chart needs."""
 _OF = {
     "relevance": ("heatmap", "tokens", "sentences", "answer", "prompt", "layers", "heads"),
-    "telemetry": ("timeline",),
+    "process": ("timeline",),
 }
 
 

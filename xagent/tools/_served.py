@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any
 
 from xagent.telemetry import ProcessTrace, Span
-
-State = Literal["ok", "deviation", "cannot tell", "not supplied"]
+from xagent.tools._line import LineState as State
 
 FUTURE_TOLERANCE_SECONDS = 1.0
 """A value may bear a time this much after the decision before it counts as one from the future."""
 _NO_VERSION = {"", "default", "latest", "none", "null", "unknown"}
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _FEATURE = re.compile(r"xagent\.feature\.(?P<name>.+)\.(?P<what>event_time|source|imputed)")
-_OVERRIDE = "xagent.override."
 _MAX_TEXT = 500
 
 
@@ -32,24 +30,14 @@ class Identity:
 
 @dataclass(frozen=True)
 class Served:
-    """How one input was served. age: seconds from its event to the decision, negative for one after it."""
+    """How one input was served. age: seconds from its event to the decision, negative for one after it. judged: the
+    trace says whether it was imputed."""
 
     age: float | None
     imputed: bool
     source: str | None
     readable: bool
-
-
-@dataclass(frozen=True)
-class Overruling:
-    """Whether a person changed the outcome. at: ISO 8601, UTC."""
-
-    state: Literal["yes", "no", "cannot tell"]
-    who: str | None = None
-    before: str | None = None
-    after: str | None = None
-    why: str | None = None
-    at: str | None = None
+    judged: bool = False
 
 
 def model_spans(trace: ProcessTrace, name: str) -> list[Span]:
@@ -61,13 +49,13 @@ def model_spans(trace: ProcessTrace, name: str) -> list[Span]:
     keyed = [s for s in trace.spans if any(k.startswith("xagent.model.") for k in s.attributes)]
     predicting = [s for s in trace.spans if s.attributes.get("xagent.step.kind") == "predict"]
     chosen = predicting or keyed or list(trace.spans)
-    return [s for s in chosen if _text(s.get("xagent.model.name")) in (None, name)] or chosen
+    return [s for s in chosen if plain_text(s.get("xagent.model.name")) in (None, name)] or chosen
 
 
 def check_version(spans: list[Span], name: str, version: str) -> Identity:
     """The deployed model's name and version against the explained one's."""
-    named = {text for s in spans if (text := _text(s.get("xagent.model.name")))}
-    stated = {text for s in spans if (text := _text(s.get("xagent.model.version")))}
+    named = {text for s in spans if (text := plain_text(s.get("xagent.model.name")))}
+    stated = {text for s in spans if (text := plain_text(s.get("xagent.model.version")))}
     versions = {text for text in stated if text.lower() not in _NO_VERSION}
     deployed = ", ".join(sorted(versions)) or None
     if named - {name}:
@@ -87,7 +75,7 @@ def check_version(spans: list[Span], name: str, version: str) -> Identity:
 
 def check_hash(spans: list[Span], explained: str | None) -> Identity:
     """The deployed model's SHA-256 against that of the file that is explained."""
-    stated = {text for s in spans if (text := _text(s.get("xagent.model.sha256")))}
+    stated = {text for s in spans if (text := plain_text(s.get("xagent.model.sha256")))}
     found = {match.group(1) if (match := _SHA256.fullmatch(text.lower())) else None for text in stated}
     hashes = sorted(h for h in found if h is not None)
     deployed = ", ".join(hashes)[:_MAX_TEXT] or None
@@ -100,6 +88,28 @@ def check_hash(spans: list[Span], explained: str | None) -> Identity:
     if None in found:
         return Identity("cannot tell", deployed, "Part of the trace gives no usable SHA-256 of the model.")
     return Identity("ok", deployed, "The trace names the model file that is explained.")
+
+
+def check_preprocess(trace: ProcessTrace, version: str | None, encoder: str | None) -> Identity:
+    """The preprocessing that the trace names against the stated version and the encoder's SHA-256.
+
+    A hash that fits is enough; a version alone says what somebody wrote down, and is taken where there is no hash.
+    """
+    versions = _stated(trace, "xagent.preprocess.version")
+    hashes = {
+        m.group(1) for text in _stated(trace, "xagent.preprocess.sha256") if (m := _SHA256.fullmatch(text.lower()))
+    }
+    deployed = ", ".join(sorted(versions) or sorted(hashes))[:_MAX_TEXT] or None
+    if deployed is None:
+        state: State = "not supplied" if version is None and encoder is None else "cannot tell"
+        return Identity(state, None, "The trace names no version of the preprocessing.")
+    if hashes and encoder is not None and hashes != {encoder}:
+        return Identity("deviation", deployed, "The trace names another file of the preprocessing.")
+    if versions and version is not None and versions != {version}:
+        return Identity("deviation", deployed, "The trace names another version of the preprocessing.")
+    if (hashes and encoder is not None) or (versions and version is not None):
+        return Identity("ok", deployed, "The trace names the preprocessing that is explained.")
+    return Identity("cannot tell", deployed, "The case does not say which preprocessing is explained.")
 
 
 def check_score(spans: list[Span], score: float, tolerance: float) -> tuple[State, float | None]:
@@ -118,6 +128,7 @@ def served_features(trace: ProcessTrace, decided_at: datetime) -> dict[str, Serv
     """Inputs that the trace speaks of, by name, sorted. Of several times for one input the oldest counts."""
     times: dict[str, list[datetime | None]] = {}
     imputed: set[str] = set()
+    judged: set[str] = set()
     sources: dict[str, str] = {}
     for span in trace.spans:
         for attributes in (span.resource, span.attributes, *(event.attributes for event in span.events)):
@@ -129,15 +140,16 @@ def served_features(trace: ProcessTrace, decided_at: datetime) -> dict[str, Serv
                 times.setdefault(name, [])
                 if match["what"] == "event_time":
                     times[name].append(_moment(value))
-                elif match["what"] == "imputed" and _yes(value):
-                    imputed.add(name)
-                elif match["what"] == "source" and (text := _text(value)):
+                elif match["what"] == "imputed":
+                    judged.add(name)
+                    imputed |= {name} if _yes(value) else set()
+                elif match["what"] == "source" and (text := plain_text(value)):
                     sources.setdefault(name, text)
     result = {}
     for name in sorted(times):
         known = [moment for moment in times[name] if moment is not None]
         age = (decided_at - min(known)).total_seconds() if known else None
-        result[name] = Served(age, name in imputed, sources.get(name), len(known) == len(times[name]))
+        result[name] = Served(age, name in imputed, sources.get(name), len(known) == len(times[name]), name in judged)
     return result
 
 
@@ -152,27 +164,10 @@ def staleness(age: float | None, limit: float | None) -> State:
     return "deviation" if age > limit else "ok"
 
 
-def find_override(trace: ProcessTrace, complete: bool) -> Overruling:
-    """An override is one that the trace records. Its absence is only proof when a step of kind `human` ran without one,
-    or when the trace is complete (`complete`): nothing dropped and every expected step seen."""
-    for span in trace.spans:
-        moments = [(span.attributes, span.start_ns), *((e.attributes, e.time_ns or span.start_ns) for e in span.events)]
-        for attributes, time_ns in moments:
-            found = {
-                key.removeprefix(_OVERRIDE): _text(v) for key, v in attributes.items() if key.startswith(_OVERRIDE)
-            }
-            if any(found.values()):
-                return Overruling(
-                    "yes", found.get("who"), found.get("from"), found.get("to"), found.get("why"), _iso(time_ns)
-                )
-    seen = any(s.attributes.get("xagent.step.kind") == "human" for s in trace.spans)
-    return Overruling("no" if seen or complete else "cannot tell")
-
-
-def find_fallbacks(trace: ProcessTrace) -> list[tuple[str, str]]:
-    """(step, what it stood in for) of every answer that a fallback gave."""
-    marked = ((s.name, _text(s.attributes.get("xagent.fallback.of"))) for s in trace.spans)
-    return [(name, of) for name, of in marked if of]
+def _stated(trace: ProcessTrace, key: str) -> set[str]:
+    """What the trace says under a key, in spans and programs, without what is no version."""
+    texts = {plain_text(fact.value) for fact in trace.facts(key)}
+    return {text for text in texts if text and text.lower() not in _NO_VERSION}
 
 
 def _moment(value: Any) -> datetime | None:
@@ -193,13 +188,9 @@ def _yes(value: Any) -> bool:
     return bool(value)
 
 
-def _text(value: Any) -> str | None:
+def plain_text(value: Any) -> str | None:
     """A scalar attribute as printable text of bounded length."""
     if value is None or not isinstance(value, str | int | float | bool):
         return None
     plain = "".join(c if c.isprintable() else " " for c in str(value)).strip()
     return plain[:_MAX_TEXT] or None
-
-
-def _iso(time_ns: int) -> str:
-    return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).isoformat()
