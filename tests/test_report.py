@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from pypdf import PdfReader
 from test_report_sample import CASE, STEPS, artifacts, claims, report
 
 from xagent.errors import ConfigurationFault, UnverifiedNarrative
@@ -210,8 +211,11 @@ def test_the_pdf_is_tagged_and_whole(pdfs: dict[str, bytes], persona: str) -> No
         assert str(pdf.Root.Lang) == "en"
         assert str(pdf.docinfo["/Title"]).startswith("Loan application of 3 March")
         assert str(pdf.docinfo["/CreationDate"]).startswith("D:20260303")
-        (name,) = pdf.attachments
-        assert json.loads(pdf.attachments[name].get_file().read_bytes()) == report(persona).data
+        files = {name: pdf.attachments[name].get_file().read_bytes() for name in pdf.attachments}
+        assert files == {file.name: file.content for file in report(persona).attachments}
+        assert json.loads(files[f"loan-0042.{persona}.json"]) == report(persona).data
+        inside = (f"loan-0042.{persona}.card.json", f"loan-0042.{persona}.record.json")
+        assert all((name in files) == (persona in ("regulator", "auditor")) for name in inside)
         if persona == "business_user":
             assert len(pdf.pages) == 1
 
@@ -226,6 +230,42 @@ def test_the_check_finds_faults(pdfs: dict[str, bytes]) -> None:
     assert all(word in found for word in ("not tagged", "language", "action", "outside"))
 
 
+def test_the_check_finds_what_an_archive_refuses(pdfs: dict[str, bytes]) -> None:
+    with pikepdf.open(io.BytesIO(pdfs["regulator"])) as pdf:
+        xmp = pdf.Root.Metadata.read_bytes().decode()
+        assert "digitalsourcetype/algorithmicMedia<" in xmp and "no language model wrote any of it" in _text(pdfs)
+        pdf.Root.Metadata.write(xmp.replace("pdfaid:part", "pdfaid:p").replace("pdfuaid:part", "x:p").encode())
+        del pdf.Root.OutputIntents, pdf.Root.AF[0]
+        names = pdf.Root.Names.EmbeddedFiles.Names
+        names[3].EF.F.write(b"other")
+        del names[3].AFRelationship, names[5].EF.F.Params.ModDate
+        out = io.BytesIO()
+        pdf.save(out)
+    found = " ".join(check_pdf(out.getvalue()))
+    for word in ("PDF/A-3", "PDF/UA-1", "output intent", "/AF", "does not say what", "no date", "hash"):
+        assert word in found, word
+    strange = report("business_user", claims(**{"decision.next_step": "Call \U00020000 now"}))
+    assert "missing in the font" in " ".join(check_pdf(strange.pdf))
+
+
+def _text(pdfs: dict[str, bytes]) -> str:
+    return " ".join(" ".join(page.extract_text() for page in PdfReader(io.BytesIO(pdfs["regulator"])).pages).split())
+
+
+def test_figures_of_a_chart_are_no_formula() -> None:
+    rows = claims(**{"relevance.driver.1.name": "=1+1", "relevance.driver.2.name": 'a,"b"'})
+    (table,) = (f for f in report("regulator", rows).attachments if f.name.endswith("drivers.csv"))
+    lines = table.content.decode().split("\r\n")
+    assert lines[1].startswith("1,debt_ratio,'=1+1,46.0,31.0,1.42,") and ',"a,""b""",' in lines[2]
+    assert len(lines) == 8
+
+
+def test_a_record_of_the_run_knows_no_clock() -> None:
+    run = {"passes": 1, "tools": {"trust": {"seconds": 3.2}}, "asks": [{"why": "x", "seconds": 0.1}]}
+    (record,) = (f for f in report("regulator", run=run).attachments if f.name.endswith("record.json"))
+    assert json.loads(record.content)["run"] == {"passes": 1, "asks": [{"why": "x"}]}
+
+
 def test_a_long_story_still_fits_one_sheet() -> None:
     long = "Verylongword " * 38
     rows = claims(**{f"relevance.driver.{n}.name": f"{n} {long}" for n in range(1, 7)}, **{"system.name": long})
@@ -235,16 +275,16 @@ def test_a_long_story_still_fits_one_sheet() -> None:
 
 DRAW = """
 import hashlib, json, sys
-from xagent.report import render_html, render_pdf
-data = json.load(open(sys.argv[1]))
-print(hashlib.sha256(render_html(data).encode()).hexdigest(), hashlib.sha256(render_pdf(data)).hexdigest())
+from xagent.report import Report
+made = Report(**json.load(open(sys.argv[1])))
+print(hashlib.sha256(made.html.encode()).hexdigest(), hashlib.sha256(made.pdf).hexdigest())
 """
 
 
 def test_equal_evidence_gives_equal_bytes_everywhere(tmp_path: Path, pdfs: dict[str, bytes]) -> None:
     made = report("regulator")
     source = tmp_path / "report.json"
-    source.write_text(made.json, encoding="utf-8")
+    source.write_text(json.dumps({"data": made.data, "run": made.run, "card": made.card}), encoding="utf-8")
     here = f"{sha256(made.html.encode()).hexdigest()} {sha256(pdfs['regulator']).hexdigest()}"
     for seed, zone in (("1", "Pacific/Kiritimati"), ("2", "America/Los_Angeles")):
         there = subprocess.run(

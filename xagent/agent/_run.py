@@ -9,7 +9,7 @@ from xagent.agent._llm import opened
 from xagent.agent._state import Deps, Progress
 from xagent.agent.graph import build_graph
 from xagent.case import Case, SystemCard
-from xagent.errors import UnverifiedNarrative
+from xagent.errors import UnverifiedNarrative, UsageFault
 from xagent.personas import Persona
 from xagent.report import Report
 from xagent.settings import Settings
@@ -27,8 +27,15 @@ def run(
 ) -> list[Report]:
     """Explain one prediction to every given reader, from the same evidence, and record the run where settings say so.
 
-    Raises UnverifiedNarrative when a sentence cannot be verified after repair.
+    Raises UsageFault when two different readers have one name, UnverifiedNarrative when a sentence cannot be verified
+    after repair.
     """
+    by_name = {persona.name: persona for persona in personas}
+    if twice := next((persona.name for persona in personas if by_name[persona.name] != persona), None):
+        raise UsageFault(
+            f"personas: two different readers are called {twice!r}.",
+            "Ask for one of them, such as the same reader in another language, in a run of its own.",
+        )
     wanted = settings.telemetry
     with recorded(case.id, version=version("xagent"), file=wanted.file, endpoint=wanted.endpoint) as runs:
         reports = _reports(case, card, subject, personas, settings, progress)
@@ -59,4 +66,5 @@ def _reports(
                 f"the first: {problems[0]['message']}",
                 "No report was written. The template or persona that words it must be mended.",
             )
-    return [Report(state["reports"][p.name]["data"], state["reports"][p.name]["run"]) for p in personas]
+    made = [state["reports"][persona.name] for persona in personas]
+    return [Report(report["data"], report["run"], report["card"]) for report in made]

@@ -13,7 +13,7 @@ from xagent.law import load_checklist
 from xagent.narrative import Narrative, Problem
 from xagent.personas import Persona, visible_claims
 from xagent.report._checklist import fill_checklist
-from xagent.report._document import SCHEMA, Document
+from xagent.report._document import SCHEMA, Document, document_sha256
 from xagent.report._labels import said, speaking
 from xagent.report._report import Report
 from xagent.report._templates import template_sha256
@@ -83,7 +83,15 @@ def build_report(
             verification=data["verification"],
             manifest=data["manifest"] | _wording(narrative, persona.language),
         )
-    return Report(Document.model_validate(data).model_dump(mode="json", by_alias=True), dict(run))
+    made = Document.model_validate(data).model_dump(mode="json", by_alias=True)
+    made["manifest"]["document"] = document_sha256(made)
+    return Report(made, dict(run), _documents(card, ledger, visible, persona))
+
+
+def _documents(card: Json, ledger: Ledger, visible: Ledger, persona: Persona) -> Json | None:
+    """The system card for whoever goes through a checklist and may see all that it says; None for all others."""
+    kept = any(claim.artifact in ("system_card", "case") for key, claim in ledger.items() if key not in visible)
+    return dict(card) if persona.checklist and not kept else None
 
 
 def _wording(narrative: Narrative, language: str) -> Json:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from xagent.evidence import sha256_json
+
 SCHEMA = "xagent.report/1"
 
 
@@ -120,7 +122,10 @@ class ArtifactPart(_Part):
 
 
 class Manifest(_Part):
-    """SHA-256 (over canonical JSON) of all that the report rests on. No clock times: equal evidence, equal bytes."""
+    """SHA-256 (over canonical JSON) of all that the report rests on. No clock times: equal evidence, equal bytes.
+
+    document: of the whole report, without this entry.
+    """
 
     artifacts: dict[str, str]
     claims: str
@@ -130,6 +135,7 @@ class Manifest(_Part):
     versions: dict[str, str]
     seeds: dict[str, int]
     template: str
+    document: str = ""
 
 
 class Document(BaseModel):
@@ -156,6 +162,12 @@ def report_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a report."""
     schema = Document.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA, **schema}
+
+
+def document_sha256(data: dict[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of a report, its own entry in the manifest left out."""
+    manifest = {key: value for key, value in data["manifest"].items() if key != "document"}
+    return sha256_json({**data, "manifest": manifest})
 
 
 def report_json(data: dict[str, Any]) -> str:

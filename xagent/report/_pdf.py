@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 import logging
+import warnings
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from xagent.errors import ConfigurationFault
-from xagent.report._document import report_json
+from xagent.report._archive import VARIANT, described, finish, marks
+from xagent.report._exports import Attached, attachments
 from xagent.report._html import identifier, page
+from xagent.report._seal import seal_pdf
 
 LIBRARIES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
 SMALLEST = 9
 
 
-def render_pdf(data: dict[str, Any]) -> bytes:
-    """The report as PDF/UA-1 bytes, equal for equal data; its JSON is attached as `<case id>.<persona>.json`.
+def render_pdf(data: dict[str, Any], files: Sequence[Attached] | None = None) -> bytes:
+    """The report as bytes of a PDF that names PDF/A-3a and PDF/UA-1, equal for equal arguments, with a seal.
 
-    A persona's limit of pages is met by smaller type. Raises ConfigurationFault when WeasyPrint
-    or a library it needs is missing.
+    files: what is attached; None for the report as data (`<case id>.<persona>.json`) and the figures of its charts.
+    A persona's limit of pages is met by smaller type. Raises ConfigurationFault when WeasyPrint or a library it needs
+    is missing.
     """
+    files = attachments(data) if files is None else tuple(files)
     weasyprint, fetcher, blocked = _weasyprint()
     try:
         document = _laid_out(data, weasyprint, fetcher)
     except blocked as error:  # a BaseException, which nobody above would catch
         raise ConfigurationFault(f"A template names a file outside the report: {error}.", "Embed it.") from None
     decided = _decided_at(data)
-    document.metadata.attachments = [
+    metadata = document.metadata
+    metadata.generate_rdf_metadata = described(metadata.generate_rdf_metadata, marks(data, files))
+    metadata.attachments = [
         weasyprint.Attachment(
-            string=report_json(data).encode(),
-            name=f"{data['case']['id']}.{data['persona']['name']}.json",
-            description="The report as data",
-            relationship="Data",
+            string=file.content,
+            name=file.name,
+            description=file.description,
+            relationship=file.relationship,
             created=decided,
             modified=decided,
         )
+        for file in files
     ]
-    return bytes(document.write_pdf(pdf_variant="pdf/ua-1", pdf_identifier=identifier(data).encode()))
+    with warnings.catch_warnings():  # WeasyPrint 70 leaves its colour profile to be closed by the collector
+        warnings.simplefilter("ignore", ResourceWarning)
+        written = document.write_pdf(finisher=finish, pdf_variant=VARIANT, pdf_identifier=identifier(data).encode())
+    return seal_pdf(bytes(written))
 
 
 def _laid_out(data: dict[str, Any], weasyprint: Any, fetcher: Any) -> Any:
@@ -44,7 +56,7 @@ def _laid_out(data: dict[str, Any], weasyprint: Any, fetcher: Any) -> Any:
 
     def at(density: int) -> Any:
         html = page(data, paper=True, density=density)
-        return weasyprint.HTML(string=html, url_fetcher=fetcher, base_url=None).render(pdf_variant="pdf/ua-1")
+        return weasyprint.HTML(string=html, url_fetcher=fetcher, base_url=None).render(pdf_variant=VARIANT)
 
     most = (data["persona"].get("limits") or {}).get("pages")
     if most is None:

@@ -16,6 +16,7 @@ from typing import Any
 from xagent.errors import ConfigurationFault, UnverifiedNarrative
 from xagent.evidence import Ledger
 from xagent.report._document import report_json
+from xagent.report._exports import Attached, attachments
 
 FORMATS = ("html", "pdf", "json")
 
@@ -34,11 +35,13 @@ class Report:
     """One prediction explained to one reader.
 
     data: the report (see `report_schema`), from which HTML and PDF are drawn and nothing else. run: what differs
-    between two equal runs. Drawing or saving raises UnverifiedNarrative while `verification.problems` is not empty.
+    between two equal runs. card: the system card, for readers who may have it; the PDF of those carries it and the
+    record of the run. Drawing or saving raises UnverifiedNarrative while `verification.problems` is not empty.
     """
 
     data: dict[str, Any]
     run: dict[str, Any] = field(default_factory=dict)
+    card: dict[str, Any] | None = None
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -69,11 +72,17 @@ class Report:
 
     @cached_property
     def pdf(self) -> bytes:
-        """Tagged PDF (PDF/UA-1) with the report's JSON attached. Raises ConfigurationFault without its libraries."""
+        """Tagged PDF for the archive (PDF/A-3a, PDF/UA-1) with its evidence attached, see `attachments`. Raises
+        ConfigurationFault without its libraries."""
         from xagent.report._pdf import render_pdf
 
         self._refuse_unverified()
-        return render_pdf(self.data)
+        return render_pdf(self.data, self.attachments)
+
+    @property
+    def attachments(self) -> tuple[Attached, ...]:
+        """Files inside the PDF: the report as data, the figures of its charts, for some readers card and record."""
+        return attachments(self.data, self.card, None if self.card is None else self.run)
 
     def draw(self, formats: Sequence[str] = FORMATS) -> None:
         """Draw every format and keep it, so that what cannot be drawn is known before anything is written."""

@@ -1,6 +1,7 @@
 """Structural check of a report's PDF. It finds what a machine can find; it certifies no conformance.
 
-Run as `python -m xagent.report.check FILE...`. Needs pikepdf.
+Run as `python -m xagent.report.check FILE...`. Needs pikepdf, which is a tool of development and no part of an
+installation: its licence (MPL-2.0) is not as free as xagent's own.
 """
 
 from __future__ import annotations
@@ -12,14 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from xagent.errors import ConfigurationFault
+from xagent.report._check_parts import attachment_faults, glyph_faults
+
+_MARKS = {
+    "PDF/A-3": 'pdfaid:part="3"',
+    "conformance level A": 'pdfaid:conformance="A"',
+    "PDF/UA-1": 'pdfuaid:part="1"',
+    "the schema of PDF/UA": "<pdfaSchema:namespaceURI>http://www.aiim.org/pdfua/ns/id/<",
+    "the origin of the text": "<Iptc4xmpExt:DigitalSourceType>",
+    "the hash of its data": "<xagent:Document>sha256:",
+}
 
 
 def check_pdf(content: bytes) -> list[str]:
     """Faults of a tagged PDF, one sentence each; empty when none was found.
 
-    Checks: tagged and marked, language, title shown, PDF/UA-1 identifier, an alternative text for every figure, header
-    cells in every table, every font embedded, nothing that runs or reaches outside. Raises ConfigurationFault without
-    pikepdf or when the bytes are no PDF.
+    Checks: tagged and marked, language, title shown, identifiers of PDF/A-3a and PDF/UA-1, output intent, origin of
+    the text, an alternative text for every figure, header cells in every table, attachments (relationship, date,
+    type, size, hash in the metadata), every font embedded, no missing glyph, no picture that is smoothed, nothing
+    that runs or reaches outside. Raises ConfigurationFault without pikepdf or when the bytes are no PDF.
     """
     try:
         import pikepdf
@@ -43,8 +55,16 @@ def _faults(pdf: Any, pikepdf: Any) -> Iterator[str]:
         yield "The title is not shown in the window."
     if not str(pdf.docinfo.get("/Title", "")):
         yield "The document has no title."
-    if b"pdfuaid" not in bytes(root.Metadata.read_bytes() if "/Metadata" in root else b""):
-        yield "The metadata does not name PDF/UA."
+    if pdf.is_encrypted:
+        yield "The document is encrypted."
+    metadata = bytes(root.Metadata.read_bytes() if "/Metadata" in root else b"").decode("utf-8", "replace")
+    for name, mark in _MARKS.items():
+        if mark not in metadata:
+            yield f"The metadata does not name {name}."
+    if not any(str(intent.get("/S", "")) == "/GTS_PDFA1" for intent in root.get("/OutputIntents", ())):
+        yield "There is no output intent."
+    yield from attachment_faults(pdf, metadata)
+    yield from glyph_faults(pdf, pikepdf)
     if "/Outlines" not in root:
         yield "There are no bookmarks."
     for element in _elements(root.get("/StructTreeRoot"), pikepdf):
@@ -63,6 +83,8 @@ def _objects(pdf: Any, pikepdf: Any) -> Iterator[str]:
                 yield f"The document holds an action ({key})."
         if str(thing.get("/S", "")) in ("/URI", "/Launch", "/GoToR", "/SubmitForm", "/ImportData"):
             yield f"The document reaches outside ({thing['/S']})."
+        if thing.get("/Interpolate", False) is True:
+            yield "A picture is smoothed (/Interpolate)."
         if str(thing.get("/Type", "")) == "/FontDescriptor" and not any(
             f"/FontFile{n}" in thing for n in ("", "2", "3")
         ):
@@ -77,6 +99,9 @@ def _dictionaries(root: Any, pikepdf: Any) -> Iterator[Any]:
         if isinstance(here, pikepdf.Dictionary):
             yield here
             inside = [value for _, value in here.items()]
+        elif isinstance(here, pikepdf.Stream):
+            yield here.stream_dict
+            inside = [value for _, value in here.stream_dict.items()]
         elif isinstance(here, pikepdf.Array):
             inside = list(here)
         else:
