@@ -67,7 +67,7 @@ def _feature(feature: FeatureDrift, pointer: str, ctx: Context, base: str, claim
     yield claim(f"{key}.p", "value", test.p, f"{place}/p", **more)
     if feature.onset is not None:
         at = f"{pointer}/onset"
-        yield claim(f"{key}.onset.sub_window", "rank", feature.onset.sub_window, f"{at}/sub_window", **more)
+        yield claim(f"{key}.onset.sub_window", "count", feature.onset.sub_window, f"{at}/sub_window", **more)
         if feature.onset.at is not None:
             yield claim(f"{key}.onset.at", "time", feature.onset.at, f"{at}/at", **more)
     if feature.shift is not None:
