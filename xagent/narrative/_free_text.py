@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from xagent.evidence import Ledger
+from xagent.narrative._free_text_bands import sizes
 from xagent.narrative._free_text_data import Prose, Statement, prose
 from xagent.narrative._free_text_figures import plain
 from xagent.narrative._free_text_marks import Names, marks, names_of
@@ -23,7 +24,19 @@ from xagent.personas import Persona, visible_claims
 
 MOST_CHARACTERS = 200_000
 _ANYBODY = ("", "model", "population", "process", "system", "case")
-_RULES = (directions, orders, comparisons, populations, states, classes, categories, identities, figures_of, certainty)
+_RULES = (
+    directions,
+    orders,
+    comparisons,
+    populations,
+    states,
+    classes,
+    categories,
+    identities,
+    figures_of,
+    sizes,
+    certainty,
+)
 
 
 def verify_text(

@@ -37,7 +37,8 @@ class Statement(BaseModel):
 
 @dataclass(frozen=True)
 class Prose:
-    """The data of one language, compiled. cues: words -> patterns of claims that a figure beside them may be."""
+    """The data of one language, compiled. cues: words -> patterns of claims that a figure beside them may be. sizes:
+    words -> the shares from which and below which they are said."""
 
     raw: dict[str, Any]
     clauses: re.Pattern[str]
@@ -52,6 +53,7 @@ class Prose:
     causal: re.Pattern[str]
     pronouns: frozenset[str]
     generic: re.Pattern[str]
+    sizes: dict[str, tuple[float, float]]
 
 
 @cache
@@ -81,8 +83,14 @@ def prose(language: str = "en") -> Prose:
         ("answers", raw["class"]["answers"]), ("valued", raw["value"]["cues"]), ("subject", raw["subject"]["cues"]),
     ):  # fmt: skip
         marks[kind] = any_of(_phrases(line))
+    sizes: dict[str, tuple[float, float]] = {}
+    low = 0.0
+    for high, word in own.bands:
+        sizes |= dict.fromkeys((fold(word), *_phrases(raw["size"].get(word, ""))), (low, high))
+        low = high
+    marks["size"] = re.compile(rf"{any_of(sizes).pattern}(?= (?:{raw['size']['of']})(?!\w))", re.IGNORECASE)
     return Prose(
-        raw=raw,
+        raw=raw, sizes=sizes,
         clauses=re.compile(raw["split"]["clauses"]),
         cues=cues, cue=any_of(cues), weak=frozenset(_phrases(raw["weak"]["cues"])),
         marks=marks, meaning=meaning,

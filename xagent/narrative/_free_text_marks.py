@@ -131,6 +131,8 @@ def marks(text: str, seen: Ledger, names: Names, data: Prose) -> tuple[list[Mark
     ):
         if not re.match(r"\d", match[0]) and not re.search(r"-(?:year|day|month|percent)", match[0]):
             take("entity", match.start(), match.end())
+    for match in list(data.marks["size"].finditer(rest)):
+        take("size", match.start(), match.end())
     for figure in figures(rest, data.raw, names.units):
         found.append(Mark("figure", figure.start, figure.end, figure.text, figure=figure))
     bare = _blanked(rest, found)
