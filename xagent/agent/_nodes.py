@@ -145,7 +145,7 @@ def render(state: State, runtime: Runtime[Deps]) -> State:
                 **language_model_record(state, persona.name),
             },
         )
-        reports[persona.name] = {"data": report.data, "run": report.run}
+        reports[persona.name] = {"data": report.data, "run": report.run, "card": report.card}
     return {"reports": reports}
 
 
