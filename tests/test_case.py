@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xagent.case import Case, load_card, load_case, read_table, resolve_file
+from xagent.case import Case, load_card, load_case, read_table, resolve_file, sha256_of
 from xagent.errors import InvalidCase
 from xagent.evidence import slug
 
@@ -164,3 +166,14 @@ def test_slugs_of_common_names_are_readable() -> None:
         "word.3",
         "a-b-" + slug("a-b")[-6:],
     ]
+
+
+def test_a_changed_file_has_another_hash_even_where_size_and_time_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "reference.csv"
+    found = []
+    for content in (b"a,1\n", b"a,2\n", b"a,3\n"):
+        path.write_bytes(content)
+        os.utime(path, (10**9, 10**9))
+        found.append(sha256_of(path))
+        assert sha256_of(path) == found[-1] == hashlib.sha256(content).hexdigest()
+    assert len(set(found)) == 3

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +34,12 @@ def load_case(source: str | Path, *, allow_outside: bool = False, stdin: str | N
     return case
 
 
+_HASHED: dict[tuple[Any, ...], str] = {}
+_MOST_HASHED = 4096
+_SETTLED = 2 * 10**9
+"""Nanoseconds after its last change from which a file's times tell it apart; some file systems count in seconds."""
+
+
 def load_card(case: Case) -> SystemCard:
     """The case's system card, or an almost empty one when the case names none."""
     if case.system_card is None:
@@ -42,7 +50,7 @@ def load_card(case: Case) -> SystemCard:
 
 def resolve_file(case: Case, relative: str, field: str) -> Path:
     """The file or folder that a path of the case names, refused when it does not exist or leaves the case's folder."""
-    root = case.folder.resolve()
+    root = _resolved(case.folder) if case.folder.is_absolute() else case.folder.resolve()
     try:
         path = (root / relative).resolve()
         exists = path.exists()
@@ -64,13 +72,32 @@ def resolve_file(case: Case, relative: str, field: str) -> Path:
     return path
 
 
+@lru_cache(maxsize=64)
+def _resolved(folder: Path) -> Path:
+    """Of a link that is moved later the old place is known, so that what is under the new one is refused."""
+    return folder.resolve()
+
+
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, or of a folder as the hash over its files' names and hashes in sorted order."""
+    """SHA-256 of a file, or of a folder as the hash over its files' names and hashes in sorted order.
+
+    The hash of a file whose inode, size and times of change are as they were is not computed again.
+    """
     if path.is_dir():
         lines = [f"{sha256_of(p)}  {p.relative_to(path).as_posix()}\n" for p in sorted(path.rglob("*")) if p.is_file()]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+    state = path.stat()
+    key = (str(path), state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    if key in _HASHED:
+        return _HASHED[key]
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    # A file that changed a moment ago may change once more within one tick of the file system's clock.
+    if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > _SETTLED:
+        if len(_HASHED) >= _MOST_HASHED:
+            _HASHED.clear()
+        _HASHED[key] = found
+    return found
 
 
 def _short(text: str) -> str:

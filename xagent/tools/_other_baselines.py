@@ -149,13 +149,21 @@ def _other_backgrounds(
     order = once(("order", seed), drawn)
     if encoded.kind == "tabular":
         found[MEDIAN.format(name)] = once("median", lambda: _median(encoded, rows))
-    if contrast.foil is not None:  # asked anew each time: a model in memory may have learnt since
-        asked = once(("asked", seed), lambda: rows[order[:MOST_ANSWERED]])
+
+    def by_outcome() -> dict[str, Tensor]:
+        asked = rows[order[:MOST_ANSWERED]]
         logits = ctx.subject.logits({**_expanded(encoded, len(asked)), encoded.traced: asked.to(ctx.subject.device)})
         same = logits.argmax(1).cpu() == contrast.target
-        for words, part in ((SAME, asked[same]), (OTHER, asked[~same])):
-            if LEAST_ROWS <= len(part) < len(asked):
-                found[words.format(name)] = ctx.subject.background(part, encoded)
+        return {
+            words: ctx.subject.background(part, encoded)
+            for words, part in ((SAME, asked[same]), (OTHER, asked[~same]))
+            if LEAST_ROWS <= len(part) < len(asked)
+        }
+
+    if contrast.foil is not None:
+        # A model in memory is asked anew each time: it may have learnt since.
+        means = once(("outcome", seed, contrast.target), by_outcome) if ctx.subject.sha256 else by_outcome()
+        found |= {words.format(name): mean for words, mean in means.items()}
     half = once(("half", seed), lambda: ctx.subject.background(rows[order[: len(rows) // 2]], encoded))
     return found | {HALF.format(name): half}
 

@@ -45,6 +45,18 @@ def _found(ctx: Context) -> dict[tuple[Any, ...], Any]:
         return kept.found
 
 
+def encoded_of(ctx: Context) -> Encoded:
+    """The case as its model takes it, encoded once for all tools of a run. Of a model in memory it is made anew each
+    time: its embeddings may have learnt since."""
+    if not ctx.subject.sha256:
+        return ctx.subject.encode(ctx.case.input)
+    found = _found(ctx)
+    if ("encoded",) not in found:
+        found["encoded",] = ctx.subject.encode(ctx.case.input)
+    encoded: Encoded = found["encoded",]
+    return encoded
+
+
 def keep_slope(ctx: Context, encoded: Encoded, contrast: Contrast, trace: Trace, background: Tensor | None) -> None:
     """Remember the slope of a trace, whose relevance is (x - baseline) * slope. It is not known where x equals the
     baseline, and NaN there."""

@@ -103,13 +103,15 @@ def _conditional(
 ) -> tuple[Score, Score] | None:
     import torch
 
-    from xagent.trust import ConditionalFill
+    from xagent.trust import ConditionalFill, Neighbourhood
 
     if encoded.kind != "tabular" or reference is None or manifold is None:
         return None
     x = encoded.inputs[encoded.traced]
+    rows = reference.rows
     try:
-        fill = ConditionalFill(x[0], reference.rows, owner_of(encoded), ctx.seed)
+        around = reference.facts.once(("neighbourhood", ctx.seed), lambda: Neighbourhood.of(rows, ctx.seed))
+        fill = ConditionalFill(x[0], around, owner_of(encoded), ctx.seed)
     except ValueError:
         return None
 

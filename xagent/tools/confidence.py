@@ -28,6 +28,7 @@ from xagent.tools._confidence_result import (
 )
 from xagent.tools._confidence_rule import Rule
 from xagent.tools._contrast import ZEROS, background_of, reference_hashes
+from xagent.tools._probed import encoded_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class Confidence(Tool[ConfidenceResult]):
             raise NotApplicable(
                 "A written answer has no class and no value, so it has no margin and no outcome to set it against."
             )
-        encoded = ctx.subject.encode(ctx.case.input)
+        encoded = encoded_of(ctx)
         logits = ctx.subject.logits(encoded.inputs).double().numpy()
         if not np.isfinite(logits).all():
             raise ArithmeticError("the model's score is not a finite number")

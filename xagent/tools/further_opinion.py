@@ -9,6 +9,7 @@ from xagent.evidence import Claim
 from xagent.tools._agreement import compare
 from xagent.tools._base import Context, NotApplicable, Result, Tool
 from xagent.tools._contrast import reference_hashes
+from xagent.tools._probed import encoded_of
 from xagent.tools._relevance_result import is_refined
 from xagent.tools.second_opinion import (
     Opinion,
@@ -49,7 +50,7 @@ class FurtherOpinion(Tool[FurtherOpinionResult]):
 
     def run(self, ctx: Context) -> FurtherOpinionResult:
         found = listed_under_test(ctx)
-        encoded = ctx.subject.encode(ctx.case.input)
+        encoded = encoded_of(ctx)
         asked = ctx.requests.get(self.name, {}).get("method", GRADIENT_METHODS[0])
         name, options = (asked, {}) if ctx.subject.module else affordable(encoded.kind, len(encoded.players))
         if name == "occlusion":

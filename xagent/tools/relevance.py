@@ -23,7 +23,7 @@ from xagent.tools._contrast import (
     score_coalitions,
 )
 from xagent.tools._driver_claims import relevance_claims
-from xagent.tools._probed import keep_slope
+from xagent.tools._probed import encoded_of, keep_slope
 from xagent.tools._refining import method_words, refinement_of
 from xagent.tools._relevance_result import (
     HeadRelevance,
@@ -58,7 +58,7 @@ class Relevance(Tool[RelevanceResult]):
     result = RelevanceResult
 
     def run(self, ctx: Context) -> RelevanceResult:
-        encoded = ctx.subject.encode(ctx.case.input)
+        encoded = encoded_of(ctx)
         contrast = contrast_of(ctx, ctx.subject.logits(encoded.inputs))
         reference = reference_of(ctx)
         background, baseline = background_of(ctx, encoded, reference)

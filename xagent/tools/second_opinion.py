@@ -16,6 +16,7 @@ from xagent.tools._agreement import ABSENT, DRIVES, TOP, Agreement, compare
 from xagent.tools._base import Context, NotApplicable, Result, Tool
 from xagent.tools._case_claims import sign_of
 from xagent.tools._contrast import Contrast, background_of, reference_hashes, reference_of, score_coalitions
+from xagent.tools._probed import encoded_of
 from xagent.tools._relevance_result import is_refined
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class SecondOpinion(Tool[SecondOpinionResult]):
         from xagent.methods import METHODS, method_named
 
         found = listed_under_test(ctx)
-        encoded = ctx.subject.encode(ctx.case.input)
+        encoded = encoded_of(ctx)
         wanted: list[tuple[str, dict[str, Any]]] = [(method_named(name).name, {}) for name in ctx.methods]
         if found["by_removal"]:
             raise NotApplicable(

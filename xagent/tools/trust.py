@@ -17,7 +17,7 @@ from xagent.tools._contrast import (
     score_coalitions,
 )
 from xagent.tools._other_baselines import lists_from_other_baselines
-from xagent.tools._probed import probed
+from xagent.tools._probed import encoded_of, probed
 from xagent.tools._relevance_result import is_refined
 from xagent.tools._trust_claims import trust_claims
 from xagent.tools._trust_result import (
@@ -61,7 +61,7 @@ class Trust(Tool[TrustResult]):
         if found is None or found.status != "ok":
             raise NotApplicable("There is no relevance whose reliability could be measured.")
         limits = limits_for(ctx)
-        encoded = ctx.subject.encode(ctx.case.input)
+        encoded = encoded_of(ctx)
         reference = reference_of(ctx)
         background, name = background_of(ctx, encoded, reference)
         contrast = Contrast(found.data["target_index"], found.data["foil_index"])

@@ -7,7 +7,7 @@ a level in words, or an `Undetermined` that says why no number exists.
 from xagent.trust._assess import Trust, Undetermined, assess_trust, ratio_of, weigh
 from xagent.trust._baselines import Sensitivity, compare_baselines
 from xagent.trust._coalitions import Coalitions, additive_fit, correlation, draw_coalitions
-from xagent.trust._conditional import NEIGHBOURS, ConditionalFill
+from xagent.trust._conditional import NEIGHBOURS, ConditionalFill, Neighbourhood
 from xagent.trust._evidence import Evidence, evidence_test
 from xagent.trust._grouping import Grouping, cells, correlated, group_players, neighbours
 from xagent.trust._levels import LEVELS, SCHEMA, Level, Limits, judge, limits_of, load_limits, read_limits
@@ -28,6 +28,7 @@ __all__ = [
     "Level",
     "Limits",
     "Manifold",
+    "Neighbourhood",
     "NotFinite",
     "Probes",
     "Reason",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import factorial
 
 import torch
@@ -26,16 +27,17 @@ def exact_shapley(score_fn: Callable[[Tensor], Tensor], players: int) -> Tensor:
 def shapley_of(keep: Tensor, scores: Tensor) -> Tensor:
     """(players,) float64 from all coalitions keep (2**players, players) bool, in any order, and their scores."""
     players = keep.shape[1]
-    codes = torch.arange(2**players)
     by_code = torch.empty(2**players, dtype=torch.float64)
     by_code[(keep.long() << torch.arange(players)).sum(1)] = scores.double()
-    size = ((codes[:, None] >> torch.arange(players)) & 1).sum(1)
+    return _weights(players) @ by_code
+
+
+@lru_cache(maxsize=MOST_PLAYERS)
+def _weights(players: int) -> Tensor:
+    """(players, 2**players) float64: what the score of a coalition, by its code, counts for each player."""
+    member = (torch.arange(2**players)[:, None] >> torch.arange(players)) & 1 == 1
     weight = torch.tensor(
         [factorial(k) * factorial(players - k - 1) / factorial(players) for k in range(players)], dtype=torch.float64
     )
-    values = torch.empty(players, dtype=torch.float64)
-    for player in range(players):
-        without = codes[(codes >> player) & 1 == 0]
-        gain = by_code[without + 2**player] - by_code[without]
-        values[player] = (weight[size[without]] * gain).sum()
-    return values
+    others = member.sum(1, keepdim=True) - member.long()  # members beside the player, who may be one or not
+    return torch.where(member, 1.0, -1.0).double().mul_(weight[others.clamp_max(players - 1)]).T.contiguous()
