@@ -48,6 +48,10 @@ def relevance_claims(data: RelevanceResult, ctx: Context) -> Iterator[Claim]:
     yield claim("gap", "value", data.gap, "/gap", scale="none")
     yield claim("audit.count", "count", sum(data.audit.values()), "/audit", "model")
 
+    if data.precision is not None:
+        yield claim("precision", "text", data.precision, "/precision", "model")
+    if data.rounding is not None:
+        yield claim("rounding", "value", data.rounding, "/rounding", "model", scale=scale, unit=unit)
     if data.rows is not None:
         yield claim("rows.used", "count", data.rows.used, "/rows/used", "population")
         yield claim("rows.available", "count", data.rows.available, "/rows/available", "population")

@@ -144,6 +144,8 @@ def _traced(
             for place, amount in enumerate(held[0].double().sum(-1).tolist())
         ),
         "units": per_unit(encoded, trace.relevance[encoded.traced]),
+        "precision": trace.precision if ctx.subject.dtype.itemsize < 4 else None,
+        "rounding": None if trace.rounding is None else number(trace.rounding),
     }
 
 
