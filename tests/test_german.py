@@ -185,7 +185,7 @@ def test_german_says_what_english_says_and_is_verified(case: tuple[str, Ledger, 
         ), ours.id
 
 
-@pytest.mark.parametrize("reader", ["business_user", "regulator", "data_scientist"])
+@pytest.mark.parametrize("reader", READERS)
 def test_every_digit_lies_in_a_token(reader: str) -> None:
     ledger, found = every_finding()
     for sentence in compose(ledger, found, load_persona(reader, "de")).sentences():

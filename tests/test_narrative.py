@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from narrative_samples import (
     AREAS,
@@ -25,10 +25,11 @@ from readability import grades
 
 from xagent.evidence import Claim, Finding, Ledger
 from xagent.narrative import Narrative, Sentence, compose, default_policy, format_claim, render_value, verify
-from xagent.personas import load_persona, persona_names
+from xagent.personas import languages, load_persona, persona_names
 
 KINDS = ("tabular", "text", "image", "regression")
 PERSONAS = [load_persona(name) for name in persona_names()]
+READERS = [load_persona(name, language) for language in languages() for name in persona_names()]
 STATES = st.sampled_from(["ok", "deviation", "cannot tell", "not supplied", None])
 
 numbers = st.floats(min_value=-1e12, max_value=1e12, allow_nan=False).map(lambda x: x + 0.0)
@@ -84,15 +85,48 @@ def ledgers(draw: st.DrawFn) -> Ledger:
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(ledgers(), st.sampled_from(PERSONAS))
+@given(ledgers(), st.sampled_from(READERS))
 def test_whatever_the_ledger_the_narrative_verifies(ledger: Ledger, persona: Any) -> None:
+    """And every digit lies in what a token prints."""
     narrative = compose(ledger, [], persona)
     assert verify(narrative, ledger, persona, []) == []
     assert compose(ledger, [], persona) == narrative
     for sentence in narrative.sentences():
-        assert not re.search(r"\d", re.sub(r"⟦.*?⟧", "", sentence.frame))
+        literals = re.split(r"⟦[^⟦⟧]+⟧", sentence.frame)
+        assert not re.search(r"\d", "".join(literals))
+        assert printed(sentence, [token.text for token in sentence.tokens]) == sentence.text
         assert not any(c in sentence.text for c in "\u202e\u202d\u2066\x00\n\u200b")
         sentence.text.encode("utf-8")
+
+
+def printed(sentence: Sentence, tokens: list[str]) -> str:
+    literals = re.split(r"⟦[^⟦⟧]+⟧", sentence.frame)
+    return literals[0] + "".join(text + after for text, after in zip(tokens, literals[1:], strict=True))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(ledgers(), st.sampled_from(READERS), st.data())
+def test_whatever_the_ledger_a_token_that_says_something_else_is_found(
+    ledger: Ledger, persona: Any, data: st.DataObject
+) -> None:
+    """A character of one token changed, in text and list alike."""
+    narrative = compose(ledger, [], persona)
+    places = [(n, i) for n, part in enumerate(narrative.sections) for i, s in enumerate(part.sentences) if s.tokens]
+    n, i = data.draw(st.sampled_from(places))
+    sentence = narrative.sections[n].sentences[i]
+    index = data.draw(st.integers(0, len(sentence.tokens) - 1))
+    texts = [token.text for token in sentence.tokens]
+    at = data.draw(st.integers(0, max(0, len(texts[index]) - 1)))
+    more = data.draw(st.sampled_from(["", *"0123456789axZ−+%., ４\u0430"]))
+    told = texts[index][:at] + more + texts[index][at + data.draw(st.integers(0, 1)) :]
+    assume(told != texts[index])
+    texts[index] = told
+    tokens = [t.model_copy(update={"text": text}) for t, text in zip(sentence.tokens, texts, strict=True)]
+    changed = sentence.model_copy(update={"text": printed(sentence, texts), "tokens": tuple(tokens)})
+    part = narrative.sections[n]
+    part = part.model_copy(update={"sentences": (*part.sentences[:i], changed, *part.sentences[i + 1 :])})
+    bad = narrative.model_copy(update={"sections": (*narrative.sections[:n], part, *narrative.sections[n + 1 :])})
+    assert {p.kind for p in verify(bad, ledger, persona, [])} & {"value", "text"}
 
 
 @pytest.mark.parametrize("persona", PERSONAS, ids=lambda p: p.name)

@@ -30,7 +30,7 @@ from xagent.trust import Evidence, Trust, load_limits
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "fixtures"
-READERS = ("business_user", "data_scientist", "regulator")
+READERS = persona_names()
 NAMES = list("abcde")
 CREDIT = FIXTURES / "credit/case-declined.json"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.narratives._ledgers import Told
 from xagent.evidence import Claim, Ledger
-from xagent.narrative import Assertion, Narrative, Sentence, Token
+from xagent.narrative import Assertion, Narrative, Sentence, Token, render_value
 
 CLASSES = (
     "sign flip",
@@ -277,7 +277,8 @@ def _stale(told: Told) -> Iterator[Option]:
             )
             if value != claim.value:
                 newer = claim.model_copy(update={"value": int(value) if isinstance(claim.value, int) else value})
-                if newer.value != claim.value:
+                own = told.persona.called(newer)  # what prints alike is no lie
+                if render_value(own, t.policy, told.persona.language) != t.text:
                     yield replace(told, ledger=_replaced(told.ledger, newer)), s.id
     for s in _prose(told):
         for i, t in enumerate(s.tokens):

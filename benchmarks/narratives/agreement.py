@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from benchmarks.narratives._ledgers import PERSONAS, generated
 from xagent.evidence import Ledger
 from xagent.narrative import Statement, compose, verify_text
+from xagent.narrative._lexicon import lexicon
 from xagent.personas import Persona, load_persona
 
 SIZES = (4, 8, 12)
@@ -82,12 +83,18 @@ def _ranked(found: list[Statement], ledger: Ledger, index: int, size: int) -> bo
     for i in range(1, size + 1):
         own = [s.text for s in found if f"relevance.driver.{i}.share" in s.claims and s.status == "supported"]
         if own:
-            shares[i] = float(own[0].rstrip("%"))
+            shares[i] = _size(own[0])
     if index not in shares:
         return False
     more = sum(value > shares[index] for value in shares.values())
     alike = sum(value >= shares[index] for value in shares.values())
     return more < index <= alike
+
+
+def _size(words: str) -> float:
+    """A printed share as a number; of words of size (`a small part`) their place among such words."""
+    bands = [word for _, word in lexicon().bands]
+    return float(bands.index(words) if words in bands else words.rstrip("%"))
 
 
 def main() -> int:
