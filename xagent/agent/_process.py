@@ -14,7 +14,7 @@ _EACH = (
     ("process.fallback", "warning", "telemetry.fallback", "name", ("name", "of", "why")),
     ("process.model", "warning", "process.model", "answered", ("requested", "answered")),
     ("process.incident", "warning", "process.incident", "name", ("name", "at")),
-    ("process.slow", "notice", "process.slow", "name", ("name", "seconds", "typical", "n")),
+    ("process.slow", "notice", "process.slow", "name", ("name", "seconds", "usual", "n")),
     ("process.guardrail", "notice", "process.guardrail", "verdict", ("name", "verdict", "version", "on")),
 )
 _COUNTED = (

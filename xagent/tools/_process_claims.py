@@ -83,7 +83,7 @@ def _times(data: ProcessResult) -> Iterator[Claim]:
         step, at, key = data.latency[i], f"/latency/{i}", f"process.slow.{n}"
         yield _claim(f"{key}.name", "text", step.name, f"{at}/name")
         yield _claim(f"{key}.seconds", "value", step.seconds, f"{at}/seconds", seconds=True)
-        yield _claim(f"{key}.typical", "value", step.typical, f"{at}/typical", seconds=True)
+        yield _claim(f"{key}.usual", "value", step.typical, f"{at}/typical", seconds=True)
         yield _claim(f"{key}.faster", "share", step.faster, f"{at}/faster")
         yield _claim(f"{key}.n", "count", step.n, f"{at}/n")
 
