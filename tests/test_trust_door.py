@@ -22,6 +22,7 @@ from xagent._explain import explain_all
 from xagent._plan import planned
 from xagent.case import Case, SystemCard, load_case
 from xagent.errors import ConfigurationFault, InvalidCase, UsageFault
+from xagent.personas import persona_names
 from xagent.settings import load_settings
 from xagent.subject import Subject, load_subject
 from xagent.tools import Context, run_tool
@@ -140,8 +141,13 @@ def test_when_the_explanation_fails_no_input_is_named_and_what_was_tried_is_said
     assert not any(a["kind"] == "direction" for s in sentences for a in s["assertions"])
     text = " ".join(s["text"] for s in sentences)
     assert not re.search("Apple|Birch|Cedar|Dogwood|Elm", text), text
-    assert "What was tried" in text and "combinations tried: 32" in text
-    assert "a person" in text.lower() and "Hand this case to a person" in text
+    if reader != "customer":  # the person concerned gets no figures of the tests
+        assert "What was tried" in text and "combinations tried: 32" in text
+    handed = {
+        "auditor": "A person who knows the case has to decide",
+        "customer": "You can ask that a person decides your case and gives you the reasons",
+    }
+    assert handed.get(reader, "Hand this case to a person") in text
     words = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", report.html, flags=re.DOTALL)
     assert "Influence of each input" not in words and "Driver by the other method" not in words
 
