@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ._parts import modules
 from ._rules_conserving import identity_rule
-from ._step import carries
+from ._step import carries, quiet
 
 if TYPE_CHECKING:
     from ._mode import TraceMode
@@ -54,7 +54,8 @@ def _attach(module: nn.Module, slope: float, mode: TraceMode, noted: Callable[[T
     def after(_module: nn.Module, _args: tuple[Any, ...], value: Tensor) -> Any:
         if not entered:
             return None
-        y = identity_rule(mode, entered.pop(), value, slope)
+        with quiet():  # the arithmetic of the rule is no operation of the model
+            y = identity_rule(mode, entered.pop(), value, slope)
         noted(y)
         return y
 
