@@ -22,7 +22,7 @@ _COUNTED = (
     ("process.timeout", "warning", "process.timeouts.count"),
     ("process.retry", "notice", "telemetry.retries.count"),
 )
-_STATED = (
+_STATED: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
     ("serving.replay", "warning", "serving.replay.state", "deviation",
      {"logged": "serving.replay.logged", "score": "serving.replay.score"}),
     ("serving.input", "warning", "serving.input.state", "deviation", {}),
