@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from trace_samples import BASE, context, document, healthy, span, write
+from trace_samples import BASE, attribute, context, document, healthy, span, write
 
 from xagent.errors import InvalidCase
 from xagent.evidence import Ledger
-from xagent.telemetry import read_trace
+from xagent.telemetry import Span, read_trace
 from xagent.tools import NotApplicable
+from xagent.tools._line import Line
+from xagent.tools._process import StepSpan
+from xagent.tools._process_norm import Norm, latencies
 from xagent.tools.process import Process, ProcessResult
 
 
@@ -115,6 +120,7 @@ def bare(data: ProcessResult) -> ProcessResult:
     return data.model_copy(update={"lines": lines, "format": "any"})
 
 
+@settings(deadline=None)
 @given(order=st.permutations(range(5)))
 def test_the_order_of_lines_changes_nothing(order: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("order")
@@ -151,3 +157,220 @@ def test_a_fallback_is_told_with_its_reason(tmp_path: Path) -> None:
     marks = {"xagent.step.kind": "predict", "xagent.fallback.of": "predict", "xagent.fallback.why": "overload"}
     data = judge(tmp_path, [*healthy(), span(6, "predict by rules", 0.91, 0.92, attributes=marks)])
     assert [(f.step, f.of, f.why) for f in data.fallbacks] == [("predict by rules", "predict", "overload")]
+
+
+# Norms
+
+
+def ordinary(chance: np.random.Generator, number: int, leave_out: str = "", slow: str = "", by: float = 1.0) -> Any:
+    """A request of three steps whose times are log-normal, as an OTLP document of its own trace."""
+    spans, clock = [], 0.0
+    for place, (name, typical) in enumerate({"fetch": 0.2, "predict": 0.05, "deliver": 0.01}.items()):
+        seconds = typical * float(np.exp(chance.normal(0, 0.3))) * (by if name == slow else 1.0)
+        if name != leave_out:
+            spans.append(span(place + 2, name, clock, clock + seconds, attributes={"xagent.step.kind": name}))
+        clock += seconds
+    spans.append(span(1, "POST /score", 0, clock, None))
+    return document([{**s, "traceId": f"{number + 1:032x}"} for s in spans])
+
+
+def against(folder: Path, own: Any, baseline: list[Any], **more: Any) -> ProcessResult:
+    ctx = context(folder, healthy(), expected_steps=[], baseline="baseline.jsonl", **more)
+    (folder / "trace.jsonl").write_text(json.dumps(own))
+    (folder / "baseline.jsonl").write_text("\n".join(json.dumps(d) for d in baseline))
+    return Process().run(ctx)
+
+
+def line(data: ProcessResult, check: str) -> Line:
+    (found,) = [entry for entry in data.lines if entry.check == check]
+    return found
+
+
+def test_steps_are_learned_and_a_rare_gap_does_not_undo_them(tmp_path: Path) -> None:
+    chance = np.random.default_rng(1)
+    known = [ordinary(chance, i, leave_out="deliver" if i == 7 else "") for i in range(40)]
+    data = against(tmp_path, ordinary(chance, 99, leave_out="predict"), known)
+    assert (data.norm, data.norm_steps, data.missing) == ("learned", ("fetch", "predict", "deliver"), ("predict",))
+    assert (line(data, "steps").state, line(data, "steps").threshold) == ("deviation", 0.95)
+    assert [source.role for source in line(data, "steps").sources] == ["telemetry", "baseline traces"]
+    whole = against(tmp_path, ordinary(chance, 98), known)
+    assert (whole.missing, whole.out_of_order, whole.unexpected) == ((), (), ())
+    often = [ordinary(chance, i, leave_out="deliver" if i % 5 == 0 else "") for i in range(40)]
+    assert against(tmp_path, ordinary(chance, 97, leave_out="deliver"), often).missing == ()
+
+
+def test_an_order_that_is_usual_is_part_of_the_norm(tmp_path: Path) -> None:
+    chance = np.random.default_rng(2)
+    swapped = document(
+        [
+            span(1, "POST /score", 0, 1, None),
+            span(2, "predict", 0.1, 0.2, attributes={"xagent.step.kind": "predict"}),
+            span(3, "fetch", 0.3, 0.5, attributes={"xagent.step.kind": "fetch"}),
+            span(4, "deliver", 0.6, 0.7, attributes={"xagent.step.kind": "deliver"}),
+        ]
+    )
+    data = against(tmp_path, swapped, [ordinary(chance, i) for i in range(30)])
+    assert (data.out_of_order, line(data, "order").state) == (("predict",), "deviation")
+
+
+def test_too_few_traces_are_no_norm(tmp_path: Path) -> None:
+    chance = np.random.default_rng(3)
+    data = against(tmp_path, ordinary(chance, 99, leave_out="predict"), [ordinary(chance, i) for i in range(19)])
+    assert (data.norm, data.missing, data.baseline) == (None, (), 19)
+    assert {line(data, check).state for check in ("steps", "order", "latency")} == {"cannot tell"}
+    assert data.latency_p is None and data.state == "cannot tell"
+
+
+def test_the_trace_itself_is_no_part_of_its_baseline(tmp_path: Path) -> None:
+    chance = np.random.default_rng(4)
+    known = [ordinary(chance, i) for i in range(30)]
+    assert against(tmp_path, known[5], known).baseline == 29
+
+
+def test_a_verdict_needs_enough_traces_and_never_says_less_than_its_resolution(tmp_path: Path) -> None:
+    chance = np.random.default_rng(5)
+    slow = ordinary(chance, 999, slow="predict", by=60)
+    few = against(tmp_path, slow, [ordinary(chance, i) for i in range(60)])
+    assert (line(few, "latency").state, few.latency_p) == ("cannot tell", pytest.approx(1 / 61))
+    enough = against(tmp_path, slow, [ordinary(chance, i) for i in range(120)])
+    found = line(enough, "latency")
+    assert (found.state, found.value, found.resolution, found.n) == (
+        "deviation", pytest.approx(1 / 121), pytest.approx(1 / 121), 120,
+    )  # fmt: skip
+    assert [s.name for s in enough.latency if s.slow] == ["predict"]
+    worst = enough.latency[0]
+    assert (worst.name, worst.faster, worst.n) == ("predict", 1.0, 120)
+    assert worst.typical == pytest.approx(0.05, rel=0.15)
+
+
+def test_p_values_of_ordinary_requests_are_uniform_and_slow_steps_are_found() -> None:
+    """False alarms at 5 % within three standard errors, whatever the number of steps; power for one step ten times as
+    slow as usual, told by name."""
+    chance = np.random.default_rng(6)
+
+    def row(slow: float = 1.0) -> list[StepSpan]:
+        times = np.exp(chance.normal(0, 0.4, 8)) * np.array([1, 10, 0.1, 1, 2, 3, 1, 5])
+        times[3] *= slow
+        return [
+            StepSpan(Span("t" * 32, "s" * 16, None, f"step {i}", "internal", 0, 1), "step", False, float(t))
+            for i, t in enumerate(times)
+        ]
+
+    def norm(n: int) -> Norm:
+        rows = tuple({s.span.name: s.self_seconds or 0.0 for s in row()} for _ in range(n))
+        return Norm(n, (), (), rows)
+
+    p = np.array([latencies(row(), norm(60))[0] for _ in range(300)], dtype=float)
+    assert np.mean(p <= 0.05) <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
+    assert 0.4 <= p.mean() <= 0.6
+    found = [latencies(row(10.0), norm(150)) for _ in range(60)]
+    assert np.mean([value is not None and value <= 0.01 for value, _ in found]) >= 0.97
+    assert {steps[0].name for _, steps in found} == {"step 3"}
+
+
+# What else a trace says
+
+
+def told(folder: Path, *more: dict[str, Any], **case: Any) -> Ledger:
+    ctx = context(folder, [*healthy(), *more], **case)
+    return Ledger(Process().claims(Process().run(ctx), ctx))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "state", "count"),
+    [
+        ({}, "not supplied", 0),
+        ({"gen_ai.request.model": "large", "gen_ai.response.model": "large"}, "ok", 0),
+        ({"gen_ai.request.model": "large", "gen_ai.response.model": "large-2026-10-01"}, "ok", 0),
+        ({"gen_ai.request.model": "large", "gen_ai.response.model": "small"}, "deviation", 1),
+        ({"gen_ai.request.model": "large"}, "cannot tell", 0),
+    ],
+)
+def test_requested_against_answering_model(tmp_path: Path, attributes: dict[str, Any], state: str, count: int) -> None:
+    claims = told(tmp_path, span(6, "chat", 0.91, 0.92, attributes=attributes))
+    assert claims["process.model.state"].value == state
+    assert sum(key.endswith(".answered") for key in claims) == count
+
+
+def test_a_guardrail_is_told_in_its_own_words_and_none_proves_nothing(tmp_path: Path) -> None:
+    assert told(tmp_path)["process.guardrail.state"].value == "not supplied"
+    marks = {
+        "xagent.step.kind": "guardrail",
+        "xagent.guardrail.name": "filter",
+        "xagent.guardrail.verdict": "B-2",
+    }
+    claims = told(tmp_path, span(6, "check", 0.91, 0.92, attributes=marks))
+    assert (claims["process.guardrail.state"].value, claims["process.guardrail.1.verdict"].value) == (
+        "ok",
+        "B-2",
+    )
+    silent = told(tmp_path, span(6, "check", 0.91, 0.92, attributes={"xagent.step.kind": "guardrail"}))
+    assert silent["process.guardrail.state"].value == "cannot tell"
+
+
+def test_the_last_of_several_overrides_counts(tmp_path: Path) -> None:
+    def review(number: int, at: float, to: str, **more: str) -> dict[str, Any]:
+        marks = {"xagent.step.kind": "human", "xagent.override.to": to, **more}
+        return span(number, f"review {number}", at, at + 0.01, attributes=marks)
+
+    when = {"xagent.override.at": "2026-11-02T10:15:00+01:00"}
+    claims = told(tmp_path, review(6, 0.92, "accept", **when), review(7, 0.91, "refer"))
+    assert claims["process.override.count"].value == 2
+    assert (claims["telemetry.override.to"].value, claims["telemetry.override.at"].value) == (
+        "accept",
+        "2026-11-02T09:15:00+00:00",
+    )
+
+
+def test_what_the_recorder_left_out_is_told(tmp_path: Path) -> None:
+    share = span(6, "note", 0.91, 0.92, attributes={"xagent.sampling.share": 0.1}, droppedEventsCount=2)
+    claims = told(tmp_path, share)
+    assert (claims["process.sampling.share"].value, claims["telemetry.dropped.count"].value) == (0.1, 2)
+    assert claims["process.sampling.state"].value == claims["telemetry.state"].value == "cannot tell"
+
+
+def test_timeouts_count_once_where_they_arose(tmp_path: Path) -> None:
+    inner = span(6, "call bureau", 0.2, 0.4, 2, status={"code": 2, "message": "deadline exceeded"})
+    spans = [*healthy(), inner]
+    spans[1]["attributes"].append(attribute("error.type", "TimeoutError"))
+    data = judge(tmp_path, spans)
+    assert (data.timeouts, data.errors) == (("call bureau",), ("call bureau",))
+
+
+TIMES = [
+    {"kind": "release", "name": "summer", "version": "3.0", "at": "2026-08-01T00:00:00Z"},
+    {"kind": "release", "name": "autumn", "version": "3.1", "at": "2026-10-01T00:00:00Z"},
+    {"kind": "release", "name": "winter", "version": "3.2", "at": "2026-11-02T09:30:02Z"},
+    {"kind": "change", "name": "new index", "at": "2026-11-01T09:30:01Z"},
+    {"kind": "incident", "name": "over", "at": "2026-11-01T00:00:00Z", "until": "2026-11-02T09:30:00Z"},
+]
+
+
+def test_the_time_line_is_read_at_the_decision(tmp_path: Path) -> None:
+    claims = told(tmp_path, case={"timeline": TIMES})
+    assert (claims["process.release.name"].value, claims["process.release.state"].value) == ("autumn", "ok")
+    assert (claims["process.change.before"].value, claims["process.incident.count"].value) == (86_400.0, 0)
+    assert claims["process.timeline.state"].value == claims["telemetry.state"].value == "ok"
+    open_now = [*TIMES, {"kind": "incident", "name": "bureau down", "at": "2026-11-02T09:30:01Z"}]
+    claims = told(tmp_path, case={"timeline": open_now})
+    assert (claims["process.incident.1.name"].value, claims["process.timeline.state"].value) == (
+        "bureau down",
+        "deviation",
+    )
+    early = told(tmp_path, case={"timeline": [t for t in TIMES if t["name"] != "autumn"]})
+    assert (early["process.release.version"].value, early["process.release.state"].value) == ("3.0", "deviation")
+
+
+def test_what_a_format_cannot_say_is_not_supplied(tmp_path: Path) -> None:
+    """CloudEvents have no durations, no parents and no errors."""
+    ctx = context(tmp_path, healthy(), expected_steps=[], trace_id=None)
+    events = [
+        {"specversion": "1.0", "id": "r-1", "source": "kserve", "type": f"org.kubeflow.serving.inference.{kind}",
+         "time": "2026-11-02T09:30:00Z", "data": {}}
+        for kind in ("request", "response")
+    ]  # fmt: skip
+    (tmp_path / "trace.jsonl").write_text("\n".join(json.dumps(event) for event in events))
+    data = Process().run(ctx)
+    silent = [entry for entry in data.lines if entry.state == "not supplied"]
+    assert {"steps", "completeness", "clocks", "latency"} <= {entry.check for entry in silent}
+    assert all(entry.why for entry in silent) and data.state == "cannot tell"
