@@ -169,6 +169,51 @@ def steps_table(steps: Sequence[dict[str, Any]]) -> Table:
     return Table("steps", caption, _head("Step", "Kind", "Began after", "Took", "Status"), rows)
 
 
+_CHECKED = {
+    "replay": "Answer of the log, computed again",
+    "logged score": "Score of the log against the record",
+    "logged input": "Input of the log",
+    "model version": "Version of the model",
+    "model file": "File of the model",
+    "preprocessing": "Preprocessing",
+    "age of inputs": "Age of the inputs",
+    "imputed inputs": "Inputs filled in",
+    "training-serving skew": "Values computed again offline",
+    "units": "Units of the inputs",
+    "steps": "Steps that should have run",
+    "order": "Order of the steps",
+    "completeness": "Completeness of the trace",
+    "clocks": "Clocks",
+    "latency": "Time taken by the steps (p-value)",
+    "retries": "Repeated steps",
+    "timeouts": "Steps out of time",
+    "errors": "Errors",
+    "fallbacks": "Steps that stood in for others",
+    "answering model": "Model that answered",
+    "guardrails": "Guardrails without a verdict",
+    "human override": "Changes by a person",
+    "sampling": "Parts dropped by the recorder",
+    "time line": "Open incidents and releases",
+}
+"""Checks of the tools `serving` and `process`, as they are called in a table."""
+_STATES = {"ok": "No fault", "deviation": "Deviation", "cannot tell": "Cannot tell", "not supplied": "Not supplied"}
+
+
+def process_table(artifacts: dict[str, dict[str, Any]]) -> Table:
+    """Every check of how the input was served and of the process, with what it was found on and at which limit."""
+    rows = []
+    for tool in ("serving", "process"):
+        for line in artifacts.get(tool, {}).get("lines") or []:
+            figures = [line["value"], line["n"], line["threshold"], line["resolution"]]
+            if line["state"] == "not supplied":
+                figures = [None] * len(figures)
+            cells = [NOTHING if f is None else Cell(signs(f"{f:,.4g}"), "", True) for f in figures]
+            name, state = _CHECKED[line["check"]], _STATES[line["state"]]
+            rows.append([Cell(said(name)), Cell(said(state)), *cells])
+    caption = said("Checks of serving and process; method, reason and source of each stand in the JSON")
+    return Table("process", caption, _head("Check", "State", "Found", "Looked at", "Limit", "Resolution"), rows)
+
+
 def performance_table(facts: Facts) -> Table:
     """What the system card states about the quality of the model."""
     rows, n = [], 1

@@ -24,6 +24,7 @@ from xagent.report._tables import (
     methods_table,
     parameters_table,
     performance_table,
+    process_table,
     steps_table,
     trust_table,
 )
@@ -207,6 +208,8 @@ class View:
                 yield methods_table(self.facts)
         elif block == "deviation":
             yield deviation_table(self.facts)
+        elif block == "process":
+            yield process_table(self.artifacts)
         elif block == "validation":
             yield performance_table(self.facts)
 
