@@ -15,7 +15,8 @@ import pytest
 
 from xagent._explain import explain_all
 from xagent.evidence import sha256_json
-from xagent.report import verify_report
+from xagent.report import report_json, verify_report
+from xagent.report._document import document_sha256
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 Json = dict[str, Any]
@@ -34,6 +35,7 @@ def rehashed(data: Json) -> Json:
         data["manifest"]["artifacts"][row["tool"]] = row["sha256"]
     for part in ("claims", "findings", "narrative"):
         data["manifest"][part] = sha256_json(data[part])
+    data["manifest"]["document"] = document_sha256(data)
     return data
 
 
@@ -130,7 +132,7 @@ def test_a_changed_report_does_not(change: Callable[[Json], None], plain: str, c
 
 def test_the_command_names_the_first_problems(tmp_path: Path) -> None:
     whole, bad = tmp_path / "whole.json", tmp_path / "bad.json"
-    whole.write_text(json.dumps(good()))
+    whole.write_text(report_json(good()), encoding="utf-8")
     data = copy.deepcopy(good())
     _score(data)
     bad.write_text(json.dumps(data))

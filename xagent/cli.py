@@ -31,6 +31,8 @@ app = typer.Typer(
 
 readers = typer.Typer(rich_markup_mode=None)
 app.add_typer(readers, name="personas")
+keys = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Keys to sign reports with.")
+app.add_typer(keys, name="keys")
 
 
 class SchemaName(StrEnum):
@@ -122,19 +124,46 @@ def explain(
 
 @app.command()
 def verify(
-    reports: Annotated[list[Path], typer.Argument(metavar="REPORT...", help="JSON of finished reports.")],
+    reports: Annotated[list[Path], typer.Argument(metavar="REPORT...", help="PDF, HTML or JSON of finished reports.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print every problem as JSON.")] = False,
 ) -> None:
-    """Check finished reports: hashes, claims against their evidence, every sentence. Exit 8 when one does not hold."""
-    from xagent.report import read_report, require_verified, verify_report
+    """Check finished reports: bytes, hashes, claims against their evidence, every sentence, what stands on the pages,
+    signatures. Exit 8 when one does not hold."""
+    from xagent.report import require_verified, verify_file
 
-    found = [(path, verify_report(read_report(path))) for path in reports]
+    found = [(path, verify_file(path)) for path in reports]
     if as_json:
         print(json.dumps({str(path): [p.public() for p in result.problems] for path, result in found}, indent=2))
     for path, result in found:
         require_verified(path.name, result)
         if not as_json:
             print(f"{path}: {result.summary}")
+
+
+@app.command()
+def sign(
+    report: Annotated[Path, typer.Argument(metavar="REPORT", help="PDF of a finished report.")],
+    key: Annotated[Path, typer.Option("--key", "-k", help="PKCS#12 (.p12, .pfx), or PEM with its certificate.")],
+    certificate: Annotated[Path | None, typer.Option(help="For a PEM key; default: the same name with .crt.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: <name>.signed.pdf.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Sign a report (PAdES; certified, no change permitted). A passphrase is read from XAGENT_KEY_PASSPHRASE."""
+    from xagent._sign_door import sign_file
+
+    print(sign_file(report, key, certificate, output, force=force))
+
+
+@keys.command("new")
+def new(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the key and its certificate.")] = Path(),
+    name: Annotated[str, typer.Option(help="Who signs, as it stands in the certificate.")] = "xagent demonstration",
+) -> None:
+    """Make a key and a certificate signed by itself, to try signatures with. It vouches for nobody."""
+    from xagent._sign_door import make_key
+
+    for path in make_key(output, name):
+        print(path)
 
 
 @app.command()

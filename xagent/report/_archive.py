@@ -39,8 +39,16 @@ def _authors(value: Any) -> set[str]:
     return set()
 
 
+def drawn_with() -> str:
+    """Releases of the libraries that decide where ink goes, and with it every byte of a page."""
+    import weasyprint
+    from weasyprint.text.ffi import pango
+
+    return f"WeasyPrint {weasyprint.__version__}, Pango {pango.pango_version()}"
+
+
 def marks(data: Json, files: Sequence[Attached]) -> bytes:
-    """RDF descriptions: PDF/UA-1, the origin of the text, the hash of the data and of every attached file."""
+    """RDF descriptions: PDF/UA-1, origin of the text, libraries, hash of the data and of every attached file."""
     listed = "".join(
         f"<rdf:li>{escape(file.name)} sha256:{hashlib.sha256(file.content).hexdigest()}</rdf:li>" for file in files
     )
@@ -50,6 +58,7 @@ def marks(data: Json, files: Sequence[Attached]) -> bytes:
         f"<Iptc4xmpExt:DigitalSourceType>{source_type(data)}</Iptc4xmpExt:DigitalSourceType></rdf:Description>"
         f'<rdf:Description rdf:about="" xmlns:xagent="{SCHEMA}">'
         f"<xagent:Document>sha256:{data['manifest']['document']}</xagent:Document>"
+        f"<xagent:DrawnWith>{escape(drawn_with())}</xagent:DrawnWith>"
         f"<xagent:Attached><rdf:Seq>{listed}</rdf:Seq></xagent:Attached></rdf:Description>" + _SCHEMAS
     ).encode()
 
@@ -109,6 +118,7 @@ _SCHEMAS = (
         "xagent",
         [
             ("Document", "Text", "internal", "SHA-256 of the report as data"),
+            ("DrawnWith", "Text", "internal", "Libraries that drew the pages"),
             ("Attached", "seq Text", "internal", "Attached files with their SHA-256"),
         ],
     )

@@ -8,15 +8,17 @@ from typing import Any
 
 from markupsafe import Markup
 
+from xagent.report._archive import source_type
 from xagent.report._fonts import font_faces
 from xagent.report._labels import speaking
+from xagent.report._seal import BLANK, seal_html
 from xagent.report._templates import environment, template_root
 from xagent.report._view import View
 
 
 def render_html(data: dict[str, Any]) -> str:
-    """The report as one self-contained page with its own data inside; works without scripts and without a network."""
-    return page(data, paper=False, density=0)
+    """The report as one self-contained, sealed page with its own data inside; works without scripts and a network."""
+    return seal_html(page(data, paper=False, density=0).encode()).decode()
 
 
 def page(data: dict[str, Any], *, paper: bool, density: int) -> str:
@@ -38,6 +40,8 @@ def _filled(data: dict[str, Any], *, paper: bool, density: int) -> str:
         body=body,
         style=Markup(style),  # noqa: S704 - our own file
         fonts=font_faces(str(body)),
+        seal=BLANK.decode(),
+        origin=source_type(data),
         evidence="" if paper else _inline_json(data),
     )  # fmt: skip
 

@@ -104,7 +104,7 @@ class Report:
         target = Path(folder)
         try:
             target.mkdir(parents=True, exist_ok=True)
-            return _write_all(target, contents)
+            return write_files(target, contents)
         except OSError as error:
             raise ConfigurationFault(
                 f"The report cannot be written to {target} ({error.strerror}).", "Give a folder that you may write to."
@@ -131,7 +131,7 @@ class Report:
         )
 
 
-def _write_all(folder: Path, contents: list[tuple[str, bytes]]) -> list[Path]:
+def write_files(folder: Path, contents: list[tuple[str, bytes]]) -> list[Path]:
     """Write every file under a temporary name, then rename all of them; on failure no temporary file stays."""
     staged: list[tuple[Path, Path]] = []
     for name, _ in contents:

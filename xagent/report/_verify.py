@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from xagent.errors import AlteredReport, InvalidCase
 from xagent.evidence import Artifact, Finding, Ledger, sha256_json
 from xagent.narrative import Narrative, Problem, verify
 from xagent.personas import Persona, languages, load_persona, persona_names, visible_claims
-from xagent.report._document import Document
+from xagent.report._document import Document, document_sha256
 from xagent.report._pointers import compare_claims
 
 Json = dict[str, Any]
@@ -32,38 +32,59 @@ REPORT_KINDS: dict[str, str] = {
     "hash": "A part does not have the hash that the report gives it.",
     "evidence": "A claim says something else than the place in the artifact that it points to.",
     "record": "What the report says of its own verification, decision or warnings is not what stands in it.",
+    "form": "The file is not written as xagent writes it: changed, or saved anew by another program.",
+    "seal": "The bytes of a PDF or HTML are not those that were sealed.",
+    "attachment": "A file inside a PDF or HTML was taken out, put in, or is another.",
+    "printed": "What stands on the page is not what was verified.",
+    "page": "The page is not the one that its data gives.",
+    "signature": "A PDF was changed after it was signed, or something else than a signature was added.",
     "reader": "A built-in reader's sections or obligations were changed.",
 }
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """problems: empty when the report holds. claims: how many there are, compared: how many with their evidence."""
+    """problems: empty when the report holds. claims: how many there are, compared: how many with their evidence.
+
+    notes: what was compared otherwise, or could not be. signature: who signed a PDF, and what that is worth.
+    """
 
     problems: tuple[Problem, ...]
     sentences: int = 0
     claims: int = 0
     compared: int = 0
+    notes: tuple[str, ...] = ()
+    signature: str = ""
 
     @property
     def summary(self) -> str:
-        return (
+        parts = (
             f"verified; {self.sentences} sentences, {self.claims} claims, "
-            f"{self.compared} of them compared with the evidence in the report"
+            f"{self.compared} of them compared with the evidence in the report",
+            *self.notes,
+            *([self.signature] if self.signature else []),
         )
+        return "; ".join(parts)
+
+    def with_problems(self, *more: Problem, first: bool = False) -> Verdict:
+        """first: more stands before the problems so far."""
+        return replace(self, problems=(*more, *self.problems) if first else (*self.problems, *more))
+
+    def with_notes(self, *more: str) -> Verdict:
+        return replace(self, notes=(*self.notes, *more))
+
+    def signed_by(self, signature: str) -> Verdict:
+        return replace(self, signature=signature)
 
 
 def read_report(path: Path) -> Json:
-    """The JSON of a report from its file. Raises InvalidCase for a file that is no JSON object.
-
-    HTML and PDF carry the same JSON inside; they are refused here until they can be taken apart.
-    """
+    """The JSON of a report from its file. Raises InvalidCase for a file that is no JSON object."""
     if path.suffix.lower() in (".html", ".pdf"):
         raise InvalidCase(f"{path.name} is not the JSON of a report.", "Give the .json that was saved beside it.")
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InvalidCase(f"{path.name} is larger than {MAX_BYTES >> 20} MiB.", "This is not a report.")
-        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_double)
+        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=no_double)
     except FileNotFoundError:
         raise InvalidCase(f"There is no file {path}.", "Check the path.") from None
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -75,7 +96,7 @@ def read_report(path: Path) -> Json:
     return data
 
 
-def _no_double(pairs: list[tuple[str, Any]]) -> Json:
+def no_double(pairs: list[tuple[str, Any]]) -> Json:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key stands twice in one object")
@@ -131,6 +152,8 @@ def _hashes(data: Json, artifacts: list[Artifact]) -> Iterator[Problem]:
     for part in ("claims", "findings", "narrative"):
         if sha256_json(data[part]) != manifest[part]:
             yield _problem("hash", part, f"The {part} are not those that were hashed.", "Make the report again.")
+    if document_sha256(data) != manifest["document"]:
+        yield _problem("hash", "document", "The report as a whole does not have its hash.", "Make the report again.")
     rows = {row["tool"]: row for row in data["artifacts"]}
     if len(rows) != len(artifacts) or {tool: row["sha256"] for tool, row in rows.items()} != manifest["artifacts"]:
         yield _problem("hash", "artifacts", "The artifacts listed are not those of the manifest.", "Make it again.")
