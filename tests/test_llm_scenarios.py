@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -123,13 +124,19 @@ def test_a_server_that_cannot_be_reached_leaves_the_template(explained: Explain)
     assert "cannot be reached" in str(report.run["llm"]["calls"][0]["why"])
 
 
-def test_the_page_says_how_many_sentences_a_model_worded(explained: Explain) -> None:
+def test_the_page_says_which_sentences_a_model_worded(explained: Explain) -> None:
     with ScriptedServer("flips-a-sign") as server:
         report = explained(settings(server))
     record = report.run["llm"]
     text = re.sub(r"\s+", " ", report.html)
     assert f"A language model worded {len(record['worded'])} of the sentences (AI-generated text)" in text
     assert f"For {len(record['fell_back'])} of the sentences a language model was asked" in text
+    assert "They are marked AI." in text and "They are marked †." in text
+    for author, mark, key in (("llm", "AI", "worded"), ("fallback", "†", "fell_back")):
+        found = re.findall(rf'<span data-author="{author}">(.*?)<sup title="[^"]+">{mark}</sup></span>', text)
+        marked = [" ".join(html.unescape(re.sub(r"<[^>]+>", "", part)).split()) for part in found]
+        told = {s["id"]: " ".join(s["text"].split()) for s in sentences(report)}
+        assert sorted(marked) == sorted(told[ident] for ident in record[key])
 
 
 def test_no_llm_wins_over_settings_and_environment(explained: Explain, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ class Sentences:
     def flow(self, sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
         """Paragraphs, one a block (one in all for a reader of plain words), and lists of single drivers.
 
-        Each is `{block, list, items: [{tone, parts}]}`; the order of sentences is kept.
+        Each is `{block, list, items: [{tone, parts, author}]}`; the order of sentences is kept.
         """
         flow: list[dict[str, Any]] = []
         for sentence in sentences:
@@ -38,7 +38,8 @@ class Sentences:
             apart = _LISTED | {"variation"} if self._persona.voice in ("personal", "audit") else _LISTED
             listed = bool(driver) or (bool(own) and own[0] in apart)
             block = "driver" if driver else own if listed or not self._persona.plain else ""
-            item = {"tone": tone(effect.value if effect else 0), "parts": self.parts(sentence)}
+            side = tone(effect.value if effect else 0)
+            item = {"tone": side, "parts": self.parts(sentence), "author": sentence.author}
             if flow and flow[-1]["block"] == block:
                 flow[-1]["items"].append(item)
             else:
