@@ -207,7 +207,9 @@ def process_table(artifacts: dict[str, dict[str, Any]]) -> Table:
             figures = [line["value"], line["n"], line["threshold"], line["resolution"]]
             if line["state"] == "not supplied":
                 figures = [None] * len(figures)
-            cells = [NOTHING if f is None else Cell(signs(f"{f:,.4g}"), "", True) for f in figures]
+            cells = [
+                NOTHING if f is None else Cell(signs(f"{f:,.4g}").replace("-", "\u2212"), "", True) for f in figures
+            ]
             name, state = _CHECKED[line["check"]], _STATES[line["state"]]
             rows.append([Cell(said(name)), Cell(said(state)), *cells])
     caption = said("Checks of serving and process; method, reason and source of each stand in the JSON")
