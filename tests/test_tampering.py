@@ -33,9 +33,9 @@ def made() -> Report:
 
 @cache
 def content(form: str) -> bytes:
-    return {"pdf": lambda: made().pdf, "html": lambda: made().html.encode(), "json": lambda: made().json.encode()}[
-        form
-    ]()
+    if form == "pdf":
+        return made().pdf
+    return (made().html if form == "html" else made().json).encode()
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_file_as_it_was_saved_holds(form: str, verified: Verified) -> None:
     assert verified(form, content(form)) == []
 
 
-@pytest.mark.parametrize(("form", "many"), [("pdf", 70), ("html", 60), ("json", 60)])
+@pytest.mark.parametrize(("form", "many"), [("pdf", 50), ("html", 55), ("json", 60)])
 def test_any_byte_that_is_changed_is_found(form: str, many: int, verified: Verified) -> None:
     whole, chance = content(form), random.Random(f"bytes of {form}")
     for number in range(many):
@@ -142,7 +142,10 @@ def resealed(saved: bytes) -> bytes:
     return seal_pdf(forged)
 
 
-def test_an_edited_page_is_named_though_it_was_sealed_anew(verified: Verified) -> None:
+def test_an_edited_page_is_named_though_it_was_sealed_anew(monkeypatch: pytest.MonkeyPatch, verified: Verified) -> None:
+    """By its words alone, as on a machine whose libraries draw other bytes."""
+    monkeypatch.setattr("xagent.report._file_pdf.drawn_with", lambda: "others")
+    assert verified("pdf", page_with(lambda words: words + b"\n")) == []
     chance = random.Random(7)
     shown = rb"<((?:[0-9a-f]{4})+)>"
     for _ in range(12):
@@ -159,8 +162,7 @@ def test_an_edited_page_is_named_though_it_was_sealed_anew(verified: Verified) -
             return words[: here.start(1)] + other + words[here.start(1) + 4 :]
 
         found = verified("pdf", page_with(change))
-        assert any(text.startswith(("printed", "page")) for text in found), place
-        assert not any(text.startswith("seal") for text in found), found
+        assert found and all(text.startswith("printed") for text in found), (place, found)
 
 
 def swap(name: str, other: bytes) -> tuple[Attached, ...]:
@@ -230,8 +232,7 @@ def test_a_report_of_another_release_is_compared_by_its_sentences(
     for form in ("pdf", "html"):
         assert verified(form, content(form)) == []
     assert "another release" in verify_file(tmp_path / "report.pdf").summary
-    sentence = made().data["narrative"]["sections"][0]["sentences"][0]["text"].encode()
-    first = content("html").index(sentence.split(b" ")[0])
-    assert first > 0
-    plain = content("html").replace(b"Threshold", b"Thresh0ld")
-    assert plain != content("html")
+    edited, count = re.subn(rb'<p class="prose">[A-Za-z]+', b'<p class="prose">Xyz', content("html"), count=1)
+    assert count
+    (found,) = verified("html", seal_html(blank_html(edited)))
+    assert found.startswith("printed: The sentence")

@@ -1,7 +1,7 @@
 """Signing a PDF and reading its signature: PAdES, as a certification that permits no change. Needs pyHanko (`sign`).
 
-A signature is added behind the file, which stays the first bytes of the signed one. What else stands behind it is looked
-at object by object, for a signature of somebody else over a page that was exchanged is a valid signature too.
+A signature is added behind the file, which stays the first bytes of the signed one. What else stands behind it is
+looked at object by object: a signature of somebody else over a page that was exchanged is a valid signature too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _PAGE_MAY = frozenset({"/Annots"})
 def sign_pdf(content: bytes, key: Path, certificate: Path | None = None) -> bytes:
     """The PDF with a signature behind it.
 
-    key: PKCS#12 (`.p12`, `.pfx`), or PEM with `certificate` beside it (default: the same name with `.crt`). A passphrase
-    is read from XAGENT_KEY_PASSPHRASE. Raises AlteredReport for a PDF that is not as it was drawn or is signed already,
-    UsageFault for a key that cannot be used, ConfigurationFault without pyHanko.
+    key: PKCS#12 (`.p12`, `.pfx`), or PEM with `certificate` beside it (default: the same name with `.crt`). A
+    passphrase is read from XAGENT_KEY_PASSPHRASE. Raises AlteredReport for a PDF that is not as it was drawn or is
+    signed already, UsageFault for a key that cannot be used, ConfigurationFault without pyHanko.
     """
     signers, fields, writer_of = _pyhanko()
     if first_revision(content) != content or not pdf_seal_holds(content):
@@ -112,7 +112,7 @@ def _more_than_signed(content: bytes, first: bytes) -> Iterator[str]:
 
     try:
         old, new = pypdf.PdfReader(io.BytesIO(first)), pypdf.PdfReader(io.BytesIO(content))
-        root, page = old.trailer.raw_get("/Root").idnum, old.pages[0].indirect_reference.idnum  # type: ignore[union-attr]
+        root, page = old.trailer.raw_get("/Root").idnum, old.pages[0].indirect_reference.idnum
         if (new.trailer.raw_get("/Root").idnum, new.trailer.raw_get("/Info").idnum) != (
             root,
             old.trailer.raw_get("/Info").idnum,

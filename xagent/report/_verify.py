@@ -134,6 +134,10 @@ def verify_report(data: Json) -> Verdict:
         problems.append(_problem("hidden", key, f"{key} is not for this reader.", "Make the report again."))
     problems += verify(narrative, ledger, persona, findings)
     problems += _record(data, ledger, narrative)
+    if document_sha256(data) != data["manifest"]["document"]:  # last: what names the part stands before it
+        problems.append(
+            _problem("hash", "document", "The report as a whole does not have its hash.", "Make the report again.")
+        )
     return Verdict(tuple(problems), len(narrative.sentences()), len(ledger), compared)
 
 
@@ -152,8 +156,6 @@ def _hashes(data: Json, artifacts: list[Artifact]) -> Iterator[Problem]:
     for part in ("claims", "findings", "narrative"):
         if sha256_json(data[part]) != manifest[part]:
             yield _problem("hash", part, f"The {part} are not those that were hashed.", "Make the report again.")
-    if document_sha256(data) != manifest["document"]:
-        yield _problem("hash", "document", "The report as a whole does not have its hash.", "Make the report again.")
     rows = {row["tool"]: row for row in data["artifacts"]}
     if len(rows) != len(artifacts) or {tool: row["sha256"] for tool, row in rows.items()} != manifest["artifacts"]:
         yield _problem("hash", "artifacts", "The artifacts listed are not those of the manifest.", "Make it again.")
