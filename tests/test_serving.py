@@ -312,14 +312,16 @@ def test_a_negative_amount_keeps_its_sign() -> None:
     assert (found.factor, found.likely) == (100.0, -20.0)
 
 
-def table(folder: Path, factor: float = 1.0) -> Any:
+def table(folder: Path, factor: float = 1.0, spans: Any = None) -> Any:
     chance = np.random.default_rng(10)
     values = np.exp(chance.normal(10, 0.3, 400))
     rows = "\n".join(f"{v:.2f},{20 + i % 60}" for i, v in enumerate(values))
     (folder / "reference.csv").write_text(f"income,age\n{rows}\n")
     served = {"kind": "tabular", "values": {"income": round(float(np.median(values)) * factor, 2), "age": 40}}
     return context(
-        folder, healthy(), case={"input": served, "reference": {"path": "reference.csv", "name": "applicants"}}
+        folder,
+        healthy() if spans is None else spans or None,
+        case={"input": served, "reference": {"path": "reference.csv", "name": "applicants"}},
     )
 
 
@@ -336,3 +338,14 @@ def test_a_unit_error_reaches_the_claims(tmp_path: Path) -> None:
         ctx.case.input.values["income"] / 100, rel=1e-9
     )
     assert "serving.feature.age.unit" not in claims
+
+
+def test_units_in_order_are_no_proof_that_all_was_served_well(tmp_path: Path) -> None:
+    """Without a trace nobody knows what the model was given; a row that was computed again says a part of it."""
+    data = Serving().run(table(tmp_path, spans=[]))
+    assert (line(data, "units").state, line(data, "replay").state, data.state) == ("ok", "not supplied", "not supplied")
+    silent = healthy()
+    silent[3]["attributes"] = silent[3]["attributes"][:-1]
+    assert judge(tmp_path, silent).state == "cannot tell"
+    again = {"serving": {"offline": {"values": {"income": 1}}}}
+    assert Serving().run(context(tmp_path, None, case=again)).state == "cannot tell"
