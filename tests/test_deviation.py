@@ -383,6 +383,8 @@ def test_the_embedding_is_what_the_last_layer_reads(tmp_path: Path) -> None:
         torch.nn.Flatten(), torch.nn.Linear(64, 4, bias=False), torch.nn.ReLU(), torch.nn.Linear(4, 2)
     ).double()
     with torch.no_grad():
+        for weights in net.parameters():
+            weights.copy_(torch.from_numpy(rng.normal(size=tuple(weights.shape))))
         net[1].weight.view(4, 8, 8)[:, :, 4:] = 0
     pixels = rng.normal(8, 1, (600, 8, 8))
     np.savez(tmp_path / "reference.npz", pixels=pixels)
