@@ -112,7 +112,8 @@ def _more_than_signed(content: bytes, first: bytes) -> Iterator[str]:
 
     try:
         old, new = pypdf.PdfReader(io.BytesIO(first)), pypdf.PdfReader(io.BytesIO(content))
-        root, page = old.trailer.raw_get("/Root").idnum, old.pages[0].indirect_reference.idnum
+        first_page: Any = old.pages[0].indirect_reference
+        root, page = old.trailer.raw_get("/Root").idnum, first_page.idnum
         if (new.trailer.raw_get("/Root").idnum, new.trailer.raw_get("/Info").idnum) != (
             root,
             old.trailer.raw_get("/Info").idnum,
