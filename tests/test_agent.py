@@ -161,7 +161,14 @@ def test_the_readme_shows_the_graph_as_it_is() -> None:
 
 def test_the_run_record_says_what_was_asked_and_how_long_it_took() -> None:
     report = reports(ROOT / "fixtures/diagnosis/case.json")["regulator"]
-    assert {ask["tool"] for ask in report.run["asks"]} >= {"relevance", "deviation", "drift", "serving", "process", "trust"}
+    assert {ask["tool"] for ask in report.run["asks"]} >= {
+        "relevance",
+        "deviation",
+        "drift",
+        "serving",
+        "process",
+        "trust",
+    }
     assert "seconds" in json.dumps(report.run)
     assert '"seconds":' not in re.sub(r'"data":.*', "", json.dumps(report.data["manifest"]))
 

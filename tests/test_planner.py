@@ -99,7 +99,9 @@ def test_another_class_is_the_relevance_of_a_case_that_asks_for_it() -> None:
 
 def test_what_must_run_runs_whatever_the_model_says() -> None:
     report, _ = planned(calling())
-    assert {"relevance", "trust", "reproduction", "deviation", "drift", "serving", "process"} <= set(report.run["tools"])
+    assert {"relevance", "trust", "reproduction", "deviation", "drift", "serving", "process"} <= set(
+        report.run["tools"]
+    )
     assert asks(report) == [] and [c["purpose"] for c in report.run["llm"]["calls"]].count("planning") <= MOST_ROUNDS
 
 
