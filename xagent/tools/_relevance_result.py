@@ -148,8 +148,8 @@ class RelevanceResult(Result):
     gap: |residual| / |score|. audit: operations without a rule. complete: the method claims that the list sums to
     f(x) - f(background). by_removal: the list was made by leaving out one input at a time. pairs: of an additive model,
     by falling magnitude. rows: of the reference, where scores are averaged over them. refined: what was done about a
-    list that fell short; ledger, layers, heads and the map are those of the trace. precision: the dtype in which a model
-    in 16 bits was traced; rounding: the score explained minus the model's own, where the two differ.
+    list that fell short; ledger, layers, heads and the map are those of the trace. precision: the dtype in which a
+    model in 16 bits was traced; rounding: the score explained minus the model's own, where the two differ.
     """
 
     method: str

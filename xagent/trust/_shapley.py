@@ -29,15 +29,17 @@ def shapley_of(keep: Tensor, scores: Tensor) -> Tensor:
     players = keep.shape[1]
     by_code = torch.empty(2**players, dtype=torch.float64)
     by_code[(keep.long() << torch.arange(players)).sum(1)] = scores.double()
-    return _weights(players) @ by_code
+    without, joined, weight = _gains(players)
+    return (weight * (by_code[joined] - by_code[without])).sum(1)  # exactly zero for who never changes anything
 
 
 @lru_cache(maxsize=MOST_PLAYERS)
-def _weights(players: int) -> Tensor:
-    """(players, 2**players) float64: what the score of a coalition, by its code, counts for each player."""
-    member = (torch.arange(2**players)[:, None] >> torch.arange(players)) & 1 == 1
+def _gains(players: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(players, 2**(players - 1)) each: codes of the coalitions without a player and with, and what that gain counts."""
+    codes, own = torch.arange(2**players), torch.arange(players)
+    member = (codes[:, None] >> own) & 1 == 1
+    without = torch.stack([codes[~member[:, player]] for player in range(players)])
     weight = torch.tensor(
         [factorial(k) * factorial(players - k - 1) / factorial(players) for k in range(players)], dtype=torch.float64
     )
-    others = member.sum(1, keepdim=True) - member.long()  # members beside the player, who may be one or not
-    return torch.where(member, 1.0, -1.0).double().mul_(weight[others.clamp_max(players - 1)]).T.contiguous()
+    return without, without + (1 << own)[:, None], weight[member.sum(1)[without]]
