@@ -174,10 +174,9 @@ def _levels(values: Sequence[Any] | pd.Series[Any], shape: Shape) -> Any:
     """(n,) levels; each different value is looked at once."""
     import pandas as pd
 
-    mixed = not isinstance(values, pd.Series) or (
+    if not isinstance(values, pd.Series) or (
         values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) != "string"
-    )
-    if mixed:  # 1, 1.0 and True are one value to a hash table
+    ):  # 1, 1.0 and True are one value to a hash table
         return [_matched(level_of(v), shape) for v in values]
     codes, found = pd.factorize(values)
     names = np.empty(len(found) + 1, dtype=object)  # a code of -1, a missing value, takes the last

@@ -35,7 +35,7 @@ def shapley_of(keep: Tensor, scores: Tensor) -> Tensor:
 
 @lru_cache(maxsize=MOST_PLAYERS)
 def _gains(players: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(players, 2**(players - 1)) each: codes of the coalitions without a player and with, and the weight of that gain."""
+    """(players, 2**(players - 1)) each: codes of coalitions without a player, with it, and the weight of that gain."""
     codes, own = torch.arange(2**players), torch.arange(players)
     member = (codes[:, None] >> own) & 1 == 1
     without = torch.stack([codes[~member[:, player]] for player in range(players)])
