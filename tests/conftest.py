@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# speed is measured in benchmarks/, on machines that are not shared
+settings.register_profile("xagent", deadline=None)
+settings.load_profile("xagent")
 
 os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
