@@ -14,7 +14,6 @@ from xagent.relevance import Target, Tracer
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    pytest.mark.filterwarnings("ignore"),
 ]
 
 

@@ -55,7 +55,6 @@ def nets() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
 # ------------------------------------------------------------------------------------------------ every family
 
 
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FAMILIES)
 def test_bfloat16_adds_up_to_a_hundredth_in_any_column(name: str) -> None:
     model = family(name).to(torch.bfloat16)
@@ -249,7 +248,7 @@ print(peak() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="measures resident memory")
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss counts KiB on Linux alone")
 def test_no_second_copy_of_the_weights() -> None:
     """80 MiB of weights would be 160 MiB in float32; what is cast at any one time is a few matrices of 4 MiB."""
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "100000", "OMP_NUM_THREADS": "1"}

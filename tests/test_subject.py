@@ -221,7 +221,7 @@ def test_devices(case_of: Make) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_the_cpu(case_of: Make) -> None:
     for case in (case_of("two.pt2", LOGITS), text_case(case_of)):
         cpu, gpu = (load_subject(case, device=device) for device in ("cpu", "cuda"))

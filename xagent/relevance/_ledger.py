@@ -127,7 +127,7 @@ class Books:
 
     def splits(self, amounts: Tensor) -> bool:
         """Whether the first dimension is the batch, or may be one that holds it: positions or windows of samples."""
-        return self.batch == 1 or (amounts.dim() > 1 and amounts.shape[0] % self.batch == 0) or self.fits(amounts)
+        return self.fits(amounts) or (amounts.dim() > 0 and amounts.shape[0] % self.batch == 0)
 
     def post(self, entry: str, amounts: Tensor) -> None:
         """Book amounts (batch, ...), summed per sample."""
@@ -136,7 +136,7 @@ class Books:
     def per_sample(self, amounts: Tensor) -> Tensor:
         """(batch, ...) -> (batch,), summed in float64 where the device has it."""
         wide = torch.float32 if amounts.device.type == "mps" else torch.float64
-        if not self.fits(amounts) and not (amounts.dim() and len(amounts) and len(amounts) % self.batch == 0):
+        if not self.splits(amounts):
             self.uneven = True
             return (amounts.detach().sum(dtype=wide) / self.batch).expand(self.batch)
         self.folded |= not self.fits(amounts)

@@ -188,9 +188,9 @@ def dense(step: Step, input: Tensor, weight: Tensor, bias: Tensor | None = None)
 
 def thrifty(step: Step, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x W^T + b with a backward of its own, see `through`; b is booked in it."""
-    kept, mode = weight.detach(), step.mode  # not the step, which holds x
+    kept, mode, watch = weight.detach(), step.mode, step.mode.watch  # not the step, which holds x
     book = step.booking(bias, "biases")
-    edge = mode.watch.edge_from(x) if mode.watch is not None else None
+    edge = watch.edge_from(x) if watch is not None else None
 
     def back(gradient: Tensor) -> Tensor:
         booked = book(gradient) if book is not None else None
@@ -200,9 +200,8 @@ def thrifty(step: Step, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
         return reached
 
     y = step.carry(x, step.value(), back)
-    if edge is not None and mode.watch is not None:
-        edge.version = y._version
-        mode.watch.edges[y] = edge
+    if watch is not None and edge is not None:
+        watch.leads(edge, y)
     return y
 
 

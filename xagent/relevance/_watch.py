@@ -48,7 +48,7 @@ class Watch:
         self.found: dict[str, dict[str, Tensor]] = {"heads": {}, "neurons": {}}
         self.experts = Experts(mode) if experts else None
         self.of_operations = heads or neurons or experts  # they must be seen, and not modules alone
-        self.edges: Notes[Edge] = Notes()
+        self._edges: Notes[Edge] = Notes()
         self._nodes: Notes[Node] = Notes()
         self._hidden: Notes[bool] = Notes()
         self._inside: list[str] = []
@@ -79,7 +79,7 @@ class Watch:
                 handle.remove()
             # the forward is over: from now on values live as long as the graph, and nothing waits for the collector
             self.mode.watch = None
-            self.edges, self._nodes = Notes(), Notes()
+            self._edges, self._nodes = Notes(), Notes()
 
     def _enter(self, module: nn.Module, _args: Any) -> None:
         self._inside.append(self._called[id(module)])
@@ -102,7 +102,7 @@ class Watch:
 
     def _layer(self, name: str, tensor: Any) -> None:
         self.names.setdefault(name)
-        edge = self.edges.get(tensor)
+        edge = self._edges.get(tensor)
         if edge is not None and edge.version == tensor._version:
             edge.names.append(name)
         else:
@@ -123,6 +123,11 @@ class Watch:
             self._record("neurons", x, torch.mul)
         node = self._nodes.get(x)
         return Edge(node) if node is not None and node.version == x._version else None
+
+    def leads(self, edge: Edge, y: Tensor) -> None:
+        """Note that y is what the edge leads to."""
+        edge.version = y._version
+        self._edges[y] = edge
 
     def seen(self, name: str, operation: Callable[..., Any], args: Any, kwargs: dict[str, Any], y: Any) -> None:
         """After an operation: is y the output of heads, or was an argument a layer of hidden units?
