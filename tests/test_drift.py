@@ -432,7 +432,7 @@ def test_every_line_has_its_state_and_sources(compare: Frames) -> None:
         "missing values": "ok",
         "new levels": "ok",
         "distribution": "deviation",
-        "all inputs together": "deviation",
+        "all inputs together": "not supplied",
         "expected performance": "not supplied",
         "time line": "deviation",
     }
@@ -445,7 +445,16 @@ def test_every_line_has_its_state_and_sources(compare: Frames) -> None:
     claims = Ledger(Drift().claims(DriftResult.model_validate(data.model_dump(mode="json")), compare.context))
     assert claims["drift.feature.age.onset.sub_window"].value == age.onset.sub_window
     assert claims["drift.timeline.count"].value == 10
-    assert claims["drift.joint.auc"].value == data.joint.auc if data.joint else False
+    assert "drift.joint.auc" not in claims
+    asked = replace(compare.context, classifier=True)
+    told = Drift().run(asked)
+    assert {line.check for line, own in zip(told.lines, data.lines, strict=True) if line != own} == {
+        "all inputs together"
+    }
+    assert told.joint is not None
+    assert told.lines[4].state == "deviation"
+    assert Ledger(Drift().claims(told, asked))["drift.joint.auc"].value == told.joint.auc
+    assert Drift().parameters(asked) != Drift().parameters(compare.context)
     small = compare(REFERENCE, window.head(20))
     assert {line.state for line in small.lines} == {"cannot tell", "not supplied"}
 

@@ -30,6 +30,17 @@ class TrustSettings(BaseModel):
     refine: bool = True
 
 
+class DriftSettings(BaseModel):
+    """What is asked of the recent window beyond every feature alone.
+
+    classifier: whether a classifier can tell rows of the window from rows of the reference.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    classifier: bool = False
+
+
 class LlmSettings(BaseModel):
     """A language model that may word sentences and ask for tools; none unless `base_url` or `replay` is given.
 
@@ -92,10 +103,10 @@ class Settings(BaseSettings):
     seed: of every random choice. device: where the model runs. rules: name of the relevance rule set. methods: names of
     the methods that give a second opinion, chosen by cost when empty. cache: folder that keeps what was computed of a
     reference population, so that the next case of the same model need not; whoever can write there can change what
-    reports say. personas: folder with a user's own personas, each `<name>.toml`. trust: see `TrustSettings`. telemetry:
-    see `TelemetrySettings`. llm: see `LlmSettings`. no_llm: no language model, whatever `llm` says. allow_mismatch: go
-    on with a model file that is not the recorded one, and say so in the report. allow_outside: let paths of a case
-    leave its folder.
+    reports say. personas: folder with a user's own personas, each `<name>.toml`. trust: see `TrustSettings`. drift:
+    see `DriftSettings`. telemetry: see `TelemetrySettings`. llm: see `LlmSettings`. no_llm: no language model, whatever
+    `llm` says. allow_mismatch: go on with a model file that is not the recorded one, and say so in the report.
+    allow_outside: let paths of a case leave its folder.
     """
 
     model_config = SettingsConfigDict(env_prefix="XAGENT_", env_nested_delimiter="__", extra="forbid", frozen=True)
@@ -107,6 +118,7 @@ class Settings(BaseSettings):
     cache: Path | None = None
     personas: Path | None = None
     trust: TrustSettings = TrustSettings()
+    drift: DriftSettings = DriftSettings()
     llm: LlmSettings = LlmSettings()
     no_llm: bool = False
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -82,6 +82,7 @@ class Deps:
             order=self.settings.trust.order,
             exact=self.settings.trust.exact,
             refine=self.settings.trust.refine,
+            classifier=self.settings.drift.classifier,
             progress=self.progress,
             found=found,
             requests=requests or {},

@@ -33,7 +33,8 @@ class Context:
     that were asked for, none for those that the cost allows. cache: folder for what is computed of a reference once.
     mapping: a file of the user's own names of telemetry attributes. levels: a file of trust levels, None for those that
     ship. order: also test the order of removal. exact: players up to which all coalitions are tried. refine: a list
-    that falls short is made again by removal. progress: told of long work: tool, how far it has come, seconds."""
+    that falls short is made again by removal. classifier: also ask whether one tells recent rows from known ones.
+    progress: told of long work: tool, how far it has come, seconds."""
 
     case: Case
     card: SystemCard
@@ -47,6 +48,7 @@ class Context:
     order: bool = False
     exact: int = 12
     refine: bool = True
+    classifier: bool = False
     progress: Callable[[str, str, float | None], None] | None = None
     found: Mapping[str, Artifact] = field(default_factory=dict)
     requests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

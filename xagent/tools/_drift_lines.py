@@ -50,11 +50,12 @@ def lines_of(ctx: Context, data: DriftResult) -> Iterator[Line]:
             sources=both,
         )
     joint = data.joint
+    unasked = joint is None and data.why is None
     seen = joint is not None and joint.p <= ALPHA and joint.auc >= AUC_FLOOR
     yield Line(
         check="all inputs together",
-        state="cannot tell" if joint is None else "deviation" if seen else "ok",
-        why=None if joint else data.why or "Too few rows on a side.",
+        state="not supplied" if unasked else "cannot tell" if joint is None else "deviation" if seen else "ok",
+        why="It is made on request, by the setting drift.classifier." if unasked else data.why if not joint else None,
         value=joint.auc if joint else None,
         n=joint.n if joint else 0,
         threshold=AUC_FLOOR,

@@ -51,8 +51,9 @@ _ASSUMPTIONS = (
 
 
 class Drift(Tool[DriftResult]):
-    """Missing values, new levels and distributions of the recent window against the reference; when a change began;
-    whether a classifier can tell the two apart; how many right answers the model's confidence leads one to expect.
+    """Missing values, new levels and distributions of the recent window against the reference; when a change began; how
+    many right answers the model's confidence leads one to expect; on request, whether a classifier can tell two tables
+    apart, which takes longer than all the rest.
 
     A feature has drifted when a test is significant after Benjamini-Hochberg over all tests and its effect reaches the
     floor; the embedding of texts and images is one more feature. Below 30 rows nothing is tested. Raises NotApplicable
@@ -75,6 +76,7 @@ class Drift(Tool[DriftResult]):
             "auc_floor": joints.AUC_FLOOR,
             "permutations": joints.PERMUTATIONS if isinstance(ctx.case.input, TabularInput) else EMBEDDED_PERMUTATIONS,
             "joint_rows": joints.MOST_ROWS,
+            "classifier": _classified(ctx),
             "method": "Kolmogorov-Smirnov, chi-squared, two-proportion and binomial tests; Benjamini-Hochberg; ridge "
             "domain classifier with permutations; confidence-based estimation of right answers",
         }
@@ -96,7 +98,8 @@ class Drift(Tool[DriftResult]):
         few = next(
             (n for n, rows in (("window", window), ("reference", reference)) if rows.n < stats.MINIMUM_ROWS), None
         )
-        joint, words = _separated(ctx, reference, window, known_raw, raw) if few is None else (None, None)
+        classified = few is None and _classified(ctx)
+        joint, words = _separated(ctx, reference, window, known_raw, raw) if classified else (None, None)
         embedded = not isinstance(ctx.case.input, TabularInput)
         features, tests = _features(reference, window, few, joint if embedded else None, embedded)
         times = times_of(raw, shapes)
@@ -132,6 +135,11 @@ class Drift(Tool[DriftResult]):
 
     def claims(self, data: DriftResult, ctx: Context) -> Iterator[Claim]:
         return drift_claims(data, ctx)
+
+
+def _classified(ctx: Context) -> bool:
+    """Texts and images have no other test of their embedding, so there it needs no asking."""
+    return ctx.classifier or not isinstance(ctx.case.input, TabularInput)
 
 
 def _features(
